@@ -1,0 +1,87 @@
+/**
+ * The floors of the house. A file imports only from its own room or from lower floors: never upward, never
+ * sideways into another room of its floor, never in a circle. A room's subfolder is private to the room.
+ */
+const SRC = 'broker-runtime/src';
+
+/** Top to bottom. Rooms that stand side by side on one floor do not know each other. */
+const FLOORS = [
+  ['main'],
+  ['agent'],
+  ['broker'],
+  ['server'],
+  ['controller', 'coordinator'],
+  ['metadata', 'log'],
+  ['store'],
+  ['wal'],
+  ['adapters'],
+  ['ports', 'wire'],
+  ['base'],
+];
+
+/** A room is a folder, or a single file of the same name. */
+const room = (name) => `^${SRC}/${name}(/|\\.ts$)`;
+const rooms = (names) => `^${SRC}/(${names.join('|')})(/|\\.ts$)`;
+
+const floorRules = FLOORS.flatMap((floor, level) =>
+  floor.map((name) => ({
+    name: `floor-of-${name}`,
+    comment: `${name} stands on the floors below it and knows nothing above or beside it`,
+    severity: 'error',
+    from: { path: room(name) },
+    to: {
+      path: `^${SRC}/`,
+      pathNot: [room(name), ...(level + 1 < FLOORS.length ? [rooms(FLOORS.slice(level + 1).flat())] : [])],
+    },
+  })),
+);
+
+/** Adapters stand on ports alone, and only the composition roots choose adapters. */
+const adapterRules = [
+  {
+    name: 'adapters-stand-on-ports-alone',
+    severity: 'error',
+    from: { path: room('adapters') },
+    to: { path: `^${SRC}/`, pathNot: [rooms(['adapters', 'ports', 'base'])] },
+  },
+  {
+    name: 'only-composition-roots-choose-adapters',
+    severity: 'error',
+    from: { path: `^${SRC}/`, pathNot: [rooms(['adapters', 'main', 'agent'])] },
+    to: { path: room('adapters') },
+  },
+];
+
+export default {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    ...floorRules,
+    ...adapterRules,
+    {
+      name: 'private-subfolders',
+      comment: 'A subfolder belongs to its room; others go through the room’s own files.',
+      severity: 'error',
+      from: { path: `^${SRC}/([^/]+)/` },
+      to: { path: `^${SRC}/([^/]+)/[^/]+/`, pathNot: [`^${SRC}/$1/`, `^${SRC}/wire/`] },
+    },
+    {
+      name: 'runtime-does-not-know-the-kit',
+      severity: 'error',
+      from: { path: `^${SRC}/` },
+      to: { path: '^(bin|lib|twin|drills|environments|test|bench)/' },
+    },
+    {
+      name: 'kit-does-not-know-the-runtime',
+      severity: 'error',
+      from: { path: '^lib/' },
+      to: { path: `^${SRC}/` },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)(dist|node_modules)/' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { extensions: ['.ts', '.mjs', '.js', '.json'] },
+  },
+};

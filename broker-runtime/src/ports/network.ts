@@ -1,0 +1,59 @@
+/**
+ * Byte streams between processes. Built around one idea measured in production-like tests: the reader says
+ * where the next bytes shall land, so a frame is received into its own memory without another copy.
+ */
+export interface Network {
+  /** @throws {ListenError} when the address is taken or not ours */
+  listen(address: Address, accept: (connection: Connection) => Receiver): Promise<Listener>;
+}
+
+export interface Address {
+  readonly host: string;
+  /** 0 lets the system choose; {@link Listener.address} tells. */
+  readonly port: number;
+}
+
+export interface Listener {
+  readonly address: Address;
+  /** Stops accepting; connections live on until they are closed. */
+  close(): Promise<void>;
+}
+
+/** What a connection delivers to. Called by the adapter only, never re-entrantly. */
+export interface Receiver {
+  /** Memory for the next bytes, at least one byte long. Must stay put until `received` is called. */
+  buffer(): Uint8Array;
+
+  /** `length` bytes now stand at the start of the memory that `buffer` returned last. */
+  received(length: number): void;
+
+  /** Everything handed to `send` has left for the system's socket buffer, after it had once piled up. */
+  drained(): void;
+
+  /** The stream is over, in both directions; called exactly once. `error` when it did not end by our or the peer's close. */
+  closed(error?: Error): void;
+}
+
+export interface Connection {
+  readonly remote: Address;
+  readonly local: Address;
+
+  /**
+   * Queues bytes in order; the pieces must not change until `sent` is called. `sent` is called exactly once,
+   * when the memory may be used again: the bytes left the process, or the connection is gone.
+   */
+  send(pieces: readonly Uint8Array[], sent?: () => void): void;
+
+  /** Bytes handed to `send` that have not left the process: what a reader that never drains costs us. */
+  readonly unsentBytes: number;
+
+  /** Stops and resumes reading; the peer feels TCP back-pressure. Both may be called repeatedly. */
+  pause(): void;
+  resume(): void;
+
+  /** Sends what is queued, then closes. */
+  end(): void;
+
+  /** Closes at once and drops what is queued. */
+  destroy(): void;
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/**
+ * Makes a fresh clone ready: installs the locked dependencies when they are missing or older than the lock file.
+ * `npm start` and `npm test` call it first, so a new user needs Node ≥ 20 and npm, and nothing else.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const lockFile = path.join(root, 'package-lock.json');
+const stamp = path.join(root, 'node_modules', '.millrace-setup');
+
+const [major] = process.versions.node.split('.').map(Number);
+if (major < 20) {
+  console.error(`Millrace needs Node 20 or newer to set itself up; this is ${process.version}.`);
+  process.exit(1);
+}
+
+const wanted = createHash('sha256').update(readFileSync(lockFile)).digest('hex');
+const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
+if (installed !== wanted) {
+  process.stderr.write('Installing the locked dependencies (once; Node 24 is among them) ...\n');
+  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  });
+  if (npm.status !== 0) {
+    console.error('npm ci failed; see its messages above. Is the npm registry reachable?');
+    process.exit(npm.status ?? 1);
+  }
+  writeFileSync(stamp, wanted);
+}

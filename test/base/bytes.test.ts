@@ -1,0 +1,23 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { ByteReader, ByteWriter, TruncatedError } from '../../broker-runtime/src/base/bytes.ts';
+
+describe('ByteReader and ByteWriter', () => {
+  test('a safe integer comes back from its 64 bits', () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger(), (value) => {
+        const writer = new ByteWriter(1);
+        writer.safeInt64(value);
+        expect(new ByteReader(writer.finish()).safeInt64()).toBe(value);
+        expect(new ByteReader(writer.finish()).int64()).toBe(BigInt(value));
+      }),
+    );
+  });
+
+  test('a length beyond the end is refused before anything is read', () => {
+    const reader = new ByteReader(new Uint8Array(4));
+    expect(() => reader.slice(5)).toThrow(TruncatedError);
+    expect(() => reader.slice(-1)).toThrow(TruncatedError);
+    expect(reader.position).toBe(0);
+  });
+});

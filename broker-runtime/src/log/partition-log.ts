@@ -1,4 +1,7 @@
 import type { ErrorCode } from '../wire/errors.ts';
+import type { LogConfig } from '../wire/log-config.ts';
+
+export type { LogConfig } from '../wire/log-config.ts';
 
 /**
  * One partition with Kafka's semantics over a stream of the store: offsets, leader epochs, idempotence, high
@@ -97,22 +100,4 @@ export interface TimestampOffset {
   readonly timestampMs: number;
   readonly offset: number;
   readonly leaderEpoch: number;
-}
-
-/** The topic settings a partition acts on; names as in Kafka's topic configs with units added. */
-export interface LogConfig {
-  readonly cleanupPolicy: { readonly delete: boolean; readonly compact: boolean };
-  readonly retentionMs: number;
-  readonly retentionBytes: number;
-  readonly segmentBytes: number;
-  readonly segmentMs: number;
-  readonly deleteRetentionMs: number;
-  readonly minCleanableDirtyRatio: number;
-  readonly minCompactionLagMs: number;
-  readonly maxCompactionLagMs: number;
-  readonly maxMessageBytes: number;
-  readonly messageTimestampType: 'CreateTime' | 'LogAppendTime';
-  readonly messageTimestampBeforeMaxMs: number;
-  readonly messageTimestampAfterMaxMs: number;
-  readonly producerIdExpirationMs: number;
 }

@@ -1,0 +1,11 @@
+import base from './jest.config.mjs';
+
+/** The suites with real processes, real clients and real kills: `npm run test:slow -- test/slow/kill-nine`. */
+export default {
+  ...base,
+  roots: ['<rootDir>/test/slow', '<rootDir>/test/clients'],
+  testPathIgnorePatterns: ['/node_modules/'],
+  testTimeout: 300_000,
+  // They share two cores and measure real time: one after the other.
+  maxWorkers: 1,
+};

@@ -1,0 +1,52 @@
+import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+
+/** An option on the command line that cannot be used as given: what, got, allowed. */
+export class OptionError extends MillraceError {
+  readonly code = 'OPTION';
+}
+
+export type StoreLocation =
+  | { readonly kind: 'files'; readonly directory: string }
+  | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
+
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) throw new OptionError(`got "${text}", allowed: 0 to 65535`);
+  return port;
+}
+
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  '': 1,
+  KIB: 1024,
+  MIB: 1024 ** 2,
+  GIB: 1024 ** 3,
+};
+
+/** `512MiB`, `2GiB`, `4096`. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+)\s*([KMG]iB)?$/i.exec(text);
+  const unitBytes = UNIT_BYTES[(match?.[2] ?? '').toUpperCase()];
+  if (match === null || unitBytes === undefined) {
+    throw new OptionError(`got "${text}", allowed: a whole number of bytes, KiB, MiB or GiB, such as 512MiB`);
+  }
+  return Number(match[1]) * unitBytes;
+}
+
+/** A folder, or `s3://BUCKET/PREFIX`. The prefix keeps several clusters apart in one bucket. */
+export function parseStore(text: string): StoreLocation {
+  const [scheme] = /^[a-z0-9]+:\/\//i.exec(text) ?? [];
+  if (scheme === undefined) return { kind: 'files', directory: text };
+  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*?))?\/*$/.exec(text);
+  if (match === null) {
+    throw new OptionError(
+      `got "${text}", allowed: a folder, or s3://BUCKET/PREFIX with a bucket name of 3 to 63 characters`,
+    );
+  }
+  return { kind: 's3', bucket: match[1] ?? '', prefix: match[2] ?? '' };
+}
+
+export function parseSetting(text: string): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new OptionError(`got "${text}", allowed: NAME=VALUE, such as num.partitions=4`);
+  return { [text.slice(0, at).trim()]: text.slice(at + 1).trim() };
+}

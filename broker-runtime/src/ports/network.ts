@@ -1,3 +1,5 @@
+import { MillraceError } from '../base/errors.ts';
+
 /**
  * Byte streams between processes. Built around one idea measured in production-like tests: the reader says
  * where the next bytes shall land, so a frame is received into its own memory without another copy.
@@ -56,4 +58,19 @@ export interface Connection {
 
   /** Closes at once and drops what is queued. */
   destroy(): void;
+}
+
+/**
+ * ADDRESS_IN_USE: another process listens there. ADDRESS_NOT_AVAILABLE: the host is not an address of this
+ * machine. PERMISSION_DENIED: the port is reserved for privileged users. FAILED: anything else.
+ */
+export type ListenErrorCode = 'ADDRESS_IN_USE' | 'ADDRESS_NOT_AVAILABLE' | 'PERMISSION_DENIED' | 'FAILED';
+
+export class ListenError extends MillraceError {
+  readonly code: ListenErrorCode;
+
+  constructor(code: ListenErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
 }

@@ -66,8 +66,9 @@ export async function up(options: UpOptions): Promise<number> {
     await broker.abandon();
     return 1;
   }
+  const { requests } = broker.status().server;
   await broker.close();
-  print('stopped', { signal: ended }, `stopped on ${ended}; everything is in the object store`);
+  print('stopped', { signal: ended, requests }, `stopped on ${ended}; everything is in the object store`);
   return 0;
 }
 

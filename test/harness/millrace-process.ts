@@ -18,6 +18,7 @@ export interface StartOptions {
 export class MillraceProcess {
   readonly #options: StartOptions;
   readonly stderr: string[] = [];
+  readonly #events = new Map<string, Record<string, unknown>>();
   #child: ChildProcess | undefined;
   #port: number;
 
@@ -71,6 +72,7 @@ export class MillraceProcess {
       child.once('exit', (code, signal) => fail(`exit ${code ?? signal ?? '?'}`));
       createInterface({ input: child.stdout }).on('line', (line) => {
         const event = JSON.parse(line) as { event: string; port?: number };
+        this.#events.set(event.event, event);
         if (event.event !== 'ready' || event.port === undefined) return;
         this.#port = event.port;
         clearTimeout(deadline);
@@ -78,6 +80,11 @@ export class MillraceProcess {
       });
     });
     return performance.now() - startedMs;
+  }
+
+  /** The newest line of a kind the process printed: `ready`, `status`, `stopped`. */
+  lastEvent(kind: string): Readonly<Record<string, unknown>> | undefined {
+    return this.#events.get(kind);
   }
 
   /** kill -9: nothing is flushed, nobody is told. */

@@ -1,0 +1,53 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { MillraceProcess } from './millrace-process.ts';
+import { TempDir } from './temp-dir.ts';
+
+const FOLDER = path.resolve(__dirname, '..', '..', '.cache', 'compatibility');
+
+/**
+ * A broker for one client's suite. At the end it keeps which APIs and versions the client used: the raw material of
+ * docs/compatibility.md.
+ */
+export class ClientBroker {
+  readonly #client: string;
+  readonly #dir: TempDir;
+  readonly #process: MillraceProcess;
+
+  private constructor(client: string, dir: TempDir, process: MillraceProcess) {
+    this.#client = client;
+    this.#dir = dir;
+    this.#process = process;
+  }
+
+  static async start(client: string, settings: Readonly<Record<string, string>> = {}): Promise<ClientBroker> {
+    const dir = new TempDir();
+    const all = { 'group.initial.rebalance.delay.ms': '0', ...settings };
+    const process = await MillraceProcess.start({
+      dataDir: dir.join('data'),
+      args: Object.entries(all).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+    });
+    return new ClientBroker(client, dir, process);
+  }
+
+  get bootstrapServers(): string {
+    return this.#process.bootstrapServers;
+  }
+
+  get process(): MillraceProcess {
+    return this.#process;
+  }
+
+  async stop(): Promise<void> {
+    const status = await this.#process.stop();
+    const requests = this.#process.lastEvent('stopped')?.['requests'];
+    mkdirSync(FOLDER, { recursive: true });
+    writeFileSync(
+      path.join(FOLDER, `${this.#client}.json`),
+      JSON.stringify({ client: this.#client, requests }, null, 2),
+    );
+    this.#dir.remove();
+    if (status !== 0)
+      throw new Error(`Millrace stopped with ${status}\n${this.#process.stderr.slice(-30).join('\n')}`);
+  }
+}

@@ -20,4 +20,18 @@ describe('ByteReader and ByteWriter', () => {
     expect(() => reader.slice(-1)).toThrow(TruncatedError);
     expect(reader.position).toBe(0);
   });
+
+  test('writing across the end of the first memory: growth replaces it before the field is written', () => {
+    const writer = new ByteWriter(1);
+    writer.uint8(1);
+    writer.uint16(0x0203);
+    writer.int32(0x0405_0607);
+    writer.float64(1.5);
+    writer.raw(Uint8Array.of(8, 9, 10));
+    const reader = new ByteReader(writer.finish());
+    expect([reader.uint8(), reader.uint16(), reader.int32(), reader.float64()]).toEqual([
+      1, 0x0203, 0x0405_0607, 1.5,
+    ]);
+    expect([...reader.slice(3)]).toEqual([8, 9, 10]);
+  });
 });

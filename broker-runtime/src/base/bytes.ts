@@ -111,7 +111,10 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Makes room for `length` bytes, moves over them, returns where they start. They hold zeros or old bytes. */
+  /**
+   * Makes room for `length` bytes, moves over them, returns where they start. They hold zeros or old bytes.
+   * Growing replaces memory and view, so it is called before either is looked at.
+   */
   skip(length: number): number {
     const at = this.#length;
     const needed = at + length;
@@ -126,25 +129,32 @@ export class ByteWriter {
   }
 
   int8(value: number): void {
-    this.#view.setInt8(this.skip(1), value);
+    const at = this.skip(1);
+    this.#view.setInt8(at, value);
   }
   uint8(value: number): void {
-    this.#view.setUint8(this.skip(1), value);
+    const at = this.skip(1);
+    this.#view.setUint8(at, value);
   }
   int16(value: number): void {
-    this.#view.setInt16(this.skip(2), value);
+    const at = this.skip(2);
+    this.#view.setInt16(at, value);
   }
   uint16(value: number): void {
-    this.#view.setUint16(this.skip(2), value);
+    const at = this.skip(2);
+    this.#view.setUint16(at, value);
   }
   int32(value: number): void {
-    this.#view.setInt32(this.skip(4), value);
+    const at = this.skip(4);
+    this.#view.setInt32(at, value);
   }
   uint32(value: number): void {
-    this.#view.setUint32(this.skip(4), value);
+    const at = this.skip(4);
+    this.#view.setUint32(at, value);
   }
   float64(value: number): void {
-    this.#view.setFloat64(this.skip(8), value);
+    const at = this.skip(8);
+    this.#view.setFloat64(at, value);
   }
   safeInt64(value: number): void {
     if (!Number.isSafeInteger(value)) throw new UnsafeIntegerError(`${value} is not an exact integer`);
@@ -153,10 +163,12 @@ export class ByteWriter {
     this.#view.setUint32(at + 4, value >>> 0);
   }
   int64(value: bigint): void {
-    this.#view.setBigInt64(this.skip(8), value);
+    const at = this.skip(8);
+    this.#view.setBigInt64(at, value);
   }
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.skip(bytes.length));
+    const at = this.skip(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** Overwrites a field written earlier: lengths and checksums that are known only afterwards. */

@@ -1,0 +1,288 @@
+import { invariant, InvariantViolation } from '../base/errors.ts';
+import type { Env } from '../ports/env.ts';
+import type { ObjectStore } from '../ports/object-store.ts';
+import { Images } from './conditional/images.ts';
+import { ConditionalLog, SupersededError } from './conditional-log.ts';
+import type { ConditionalLogOptions, LogPosition } from './conditional-log.ts';
+import { DecisionTooLargeError, JournalBusyError, JournalClosedError } from './journal.ts';
+import type { Decision, Image, Journal, JournalRecord } from './journal.ts';
+
+/** Decisions that may wait for the entry under way. Each is a request somebody waits for. */
+const MAX_WAITING = 10_000;
+/** An entry takes in no further decision from this size on: a put of this size takes about as long as a small one. */
+const ENTRY_FULL_BYTES = 256 * 1024;
+/** What one decision may have: ten thousand partitions created at once have about a tenth of it. */
+const MAX_DECISION_BYTES = 4 * 1024 * 1024;
+/** How long a closing journal lets the store finish what is under way. */
+const CLOSE_PATIENCE_MS = 5_000;
+
+export interface ConditionalJournalOptions extends ConditionalLogOptions {
+  /** A snapshot is due after this many entries, or bytes of entries: what the next start has to replay. */
+  readonly snapshotEveryEntries?: number;
+  readonly snapshotEveryBytes?: number;
+  /** The journal failed: nothing more can be committed, the broker must stop. Not called for {@link Journal.close}. */
+  readonly onFailed?: (error: JournalClosedError) => void;
+}
+
+interface Waiting {
+  readonly decide: (sequence: number) => Decision<unknown>;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Decided {
+  readonly waiting: Waiting;
+  readonly result: unknown;
+}
+
+/**
+ * The journal over the log on conditional puts. While an entry is being appended, decisions wait; they are made
+ * together when it is committed and go into the next entry (group commit), so the rate of puts is bounded by the
+ * store's latency and not by the rate of decisions, and images are never more than one entry ahead of the log.
+ */
+export class ConditionalJournal implements Journal {
+  readonly #env: Env;
+  readonly #log: ConditionalLog;
+  readonly #images: Images;
+  readonly #onFailed: (error: JournalClosedError) => void;
+  readonly #snapshotEveryEntries: number;
+  readonly #snapshotEveryBytes: number;
+  #waiting: Waiting[] = [];
+  #committing: Promise<void> | undefined;
+  #maintenance: Promise<void> | undefined;
+  #closedBy: JournalClosedError | undefined;
+  #snapshotSequence = 0;
+  #bytesSinceSnapshot = 0;
+
+  /**
+   * Creates the cluster's log or opens it: replays it into `images` and takes it over from earlier writers.
+   * Waits while the store is down.
+   * @throws {CorruptionError} when what is stored is damaged, incomplete or of an unknown version
+   * @throws {SupersededError} when another process keeps writing
+   */
+  static async open(
+    env: Env,
+    store: ObjectStore,
+    images: readonly Image[],
+    options: ConditionalJournalOptions,
+  ): Promise<ConditionalJournal> {
+    const begunMs = env.clock.monotonicMs();
+    const log = await ConditionalLog.open(env, store, options);
+    const journal = new ConditionalJournal(env, log, images, options);
+    await journal.#replay();
+    env.events.info('journal.opened', {
+      clusterId: log.clusterId,
+      sequence: log.sequence,
+      epoch: log.epoch,
+      replayedEntries: log.sequence - journal.#snapshotSequence,
+      tookMs: Math.round(env.clock.monotonicMs() - begunMs),
+    });
+    journal.#maintain(undefined);
+    return journal;
+  }
+
+  private constructor(
+    env: Env,
+    log: ConditionalLog,
+    images: readonly Image[],
+    options: ConditionalJournalOptions,
+  ) {
+    this.#env = env;
+    this.#log = log;
+    this.#images = new Images(images);
+    this.#onFailed = options.onFailed ?? ((): void => undefined);
+    this.#snapshotEveryEntries = options.snapshotEveryEntries ?? 1_000;
+    this.#snapshotEveryBytes = options.snapshotEveryBytes ?? 16 * 1024 * 1024;
+  }
+
+  get clusterId(): string {
+    return this.#log.clusterId;
+  }
+
+  get committedSequence(): number {
+    return this.#log.sequence;
+  }
+
+  get trouble(): string | undefined {
+    return this.#closedBy?.message ?? this.#log.trouble;
+  }
+
+  commit<T>(decide: (sequence: number) => Decision<T>): Promise<T> {
+    if (this.#closedBy !== undefined) return Promise.reject(this.#closedBy);
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.reject(
+        new JournalBusyError(
+          `${MAX_WAITING} decisions wait for the metadata log already` +
+            (this.trouble === undefined ? '' : ` (${this.trouble})`),
+        ),
+      );
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ decide, resolve: (result) => resolve(result as T), reject });
+      this.#committing ??= this.#commitWaiting();
+    });
+  }
+
+  async close(): Promise<void> {
+    const error = new JournalClosedError('the journal was closed');
+    this.#closedBy ??= error;
+    this.#rejectWaiting(error);
+    const patience = this.#env.clock.timer(CLOSE_PATIENCE_MS, () => this.#log.close());
+    await this.#committing;
+    await this.#maintenance;
+    patience.cancel();
+    this.#log.close();
+  }
+
+  async #replay(): Promise<void> {
+    const target = {
+      restore: (state: Uint8Array, sequence: number): void => {
+        this.#begin(sequence);
+        this.#images.read(state);
+      },
+      clear: (): void => {
+        this.#begin(0);
+        this.#images.clear();
+      },
+      apply: (record: JournalRecord, sequence: number): void => {
+        this.#bytesSinceSnapshot += record.bytes.length;
+        this.#images.apply(record, sequence);
+      },
+    };
+    await this.#log.load(target);
+    await this.#log.takeOver(target);
+  }
+
+  /** Counting starts at a snapshot, or at nothing. */
+  #begin(sequence: number): void {
+    this.#snapshotSequence = sequence;
+    this.#bytesSinceSnapshot = 0;
+  }
+
+  /** Commits entry after entry until nobody waits. Never rejects: failures go to those who wait. */
+  async #commitWaiting(): Promise<void> {
+    // Let everybody who decides in this turn in.
+    await Promise.resolve();
+    while (this.#waiting.length > 0 && this.#closedBy === undefined) {
+      const decided: Decided[] = [];
+      try {
+        const records = this.#decide(decided);
+        if (records.length > 0) await this.#append(records);
+      } catch (error) {
+        this.#fail(error, decided);
+        break;
+      }
+      for (const { waiting, result } of decided) waiting.resolve(result);
+    }
+    this.#committing = undefined;
+  }
+
+  /** Makes decisions until the entry is full, each on top of the ones before. */
+  #decide(decided: Decided[]): readonly JournalRecord[] {
+    const sequence = this.#log.sequence + 1;
+    const records: JournalRecord[] = [];
+    let bytes = 0;
+    let taken = 0;
+    for (const waiting of this.#waiting) {
+      if (bytes >= ENTRY_FULL_BYTES) break;
+      taken++;
+      let decision: Decision<unknown>;
+      try {
+        decision = waiting.decide(sequence);
+        bytes += this.#checkedSize(decision.records);
+      } catch (error) {
+        // A broken invariant is not an answer to this caller alone: the state cannot be trusted (R10).
+        if (error instanceof InvariantViolation) throw error;
+        waiting.reject(error);
+        continue;
+      }
+      decided.push({ waiting, result: decision.result });
+      for (const record of decision.records) {
+        records.push(record);
+        this.#images.apply(record, sequence);
+      }
+    }
+    this.#waiting = this.#waiting.slice(taken);
+    return records;
+  }
+
+  async #append(records: readonly JournalRecord[]): Promise<void> {
+    const sequence = this.#log.sequence + 1;
+    for (const record of records) this.#bytesSinceSnapshot += record.bytes.length;
+    const isDue =
+      this.#maintenance === undefined &&
+      (sequence - this.#snapshotSequence >= this.#snapshotEveryEntries ||
+        this.#bytesSinceSnapshot >= this.#snapshotEveryBytes);
+    // Now the images stand exactly at the entry about to be appended; later they are ahead again.
+    const state = isDue ? this.#images.write() : undefined;
+    await this.#log.append(records);
+    if (state === undefined) return;
+    const position = this.#log.position();
+    invariant(position.sequence === sequence, 'I20', 'a snapshot stands at the entry its state was taken at');
+    this.#begin(sequence);
+    this.#maintain({ position, state });
+  }
+
+  /** In the background: a snapshot if there is one to write, then the deletion of what became unreachable. */
+  #maintain(snapshot: { readonly position: LogPosition; readonly state: Uint8Array } | undefined): void {
+    const { events } = this.#env;
+    const work = async (): Promise<void> => {
+      try {
+        if (snapshot !== undefined) {
+          await this.#log.snapshot(snapshot.position, snapshot.state);
+          events.info('journal.snapshot', {
+            sequence: snapshot.position.sequence,
+            stateBytes: snapshot.state.length,
+          });
+        }
+        const deleted = await this.#log.deleteOld();
+        if (deleted > 0) events.info('journal.deleted-old', { objects: deleted });
+      } catch (error) {
+        // The log itself stands: the old floor is valid until the new one is. The next snapshot tries again.
+        if (this.#closedBy === undefined) {
+          events.error('journal.maintenance-failed', {
+            cause: error instanceof Error ? error.message : String(error),
+          });
+        }
+      } finally {
+        this.#maintenance = undefined;
+      }
+    };
+    this.#maintenance = work();
+  }
+
+  #checkedSize(records: readonly JournalRecord[]): number {
+    let bytes = 0;
+    for (const record of records) {
+      this.#images.image(record.kind);
+      bytes += record.bytes.length;
+    }
+    if (bytes > MAX_DECISION_BYTES) {
+      throw new DecisionTooLargeError(
+        `one change has ${bytes} bytes of metadata records, at most ${MAX_DECISION_BYTES} fit an entry: split the request`,
+      );
+    }
+    return bytes;
+  }
+
+  #fail(cause: unknown, decided: readonly Decided[]): void {
+    const wasClosed = this.#closedBy !== undefined;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const error =
+      cause instanceof SupersededError
+        ? new JournalClosedError(`${message}; this process must stop and start again`, { cause })
+        : new JournalClosedError(`the metadata log cannot be written any more: ${message}`, { cause });
+    this.#closedBy ??= error;
+    for (const { waiting } of decided) waiting.reject(error);
+    this.#rejectWaiting(error);
+    if (wasClosed) return;
+    this.#env.events.error('journal.failed', { cause: message });
+    this.#log.close();
+    this.#onFailed(error);
+  }
+
+  #rejectWaiting(error: JournalClosedError): void {
+    for (const waiting of this.#waiting) waiting.reject(error);
+    this.#waiting = [];
+  }
+}

@@ -1,4 +1,8 @@
+import { invariant } from '../base/errors.ts';
 import type { Address } from '../ports/network.ts';
+import { apiOf, type ApiVersionRange } from '../wire/api-keys.ts';
+import type { ErrorCode } from '../wire/errors.ts';
+import type { DecodedFields, EncodableFields, Fields, Message } from '../wire/schema.ts';
 import type { Services } from './services.ts';
 
 /** What a handler knows of the request besides its decoded body. */
@@ -50,28 +54,13 @@ export type Handler<Request, Response> = (
   context: RequestContext,
 ) => Response | undefined | Promise<Response | undefined>;
 
-/** The shape both message schemas of the wire room have for this room: a codec of `T` by version. */
-export interface MessageCodec<T> {
-  readonly decoded?: T;
-}
-
-export interface ApiVersions {
-  readonly min: number;
-  readonly max: number;
-  /**
-   * Lowest version listed in ApiVersions when it is below `min`: Produce is listed from 0 and served from 3, because
-   * librdkafka 2.0 turns compression off for brokers that list 3 (KAFKA-18659 does the same).
-   */
-  readonly advertisedMin?: number;
-}
-
-export interface ApiDefinition<Request, Response> {
+export interface ApiDefinition<Request extends Fields, Response extends Fields> {
+  /** Of `ApiKey`; the versions served are those of `wire/api-keys`. */
   readonly key: number;
-  readonly versions: ApiVersions;
-  readonly request: MessageCodec<Request>;
-  readonly response: MessageCodec<Response>;
+  readonly request: Message<Request>;
+  readonly response: Message<Response>;
   /** Called once at start. */
-  readonly handler: (services: Services) => Handler<Request, Response>;
+  readonly handler: (services: Services) => Handler<DecodedFields<Request>, EncodableFields<Response>>;
   /**
    * What becomes of the frame's memory:
    *   `kept`      (default) the handler may keep views of it for ever (group metadata): left to the garbage collector
@@ -80,14 +69,38 @@ export interface ApiDefinition<Request, Response> {
    */
   readonly requestMemory?: 'kept' | 'borrowed' | 'decoded';
   /** The answer that carries `error` for the whole request, where the response has a place for it. */
-  readonly failure?: (error: number, request: Request, context: RequestContext) => Response;
+  readonly failure?: (error: ErrorCode, request: DecodedFields<Request>) => EncodableFields<Response>;
 }
 
-/** An API whose message types are known only to itself: what the dispatcher's table holds. */
-export type AnyApi = ApiDefinition<unknown, unknown>;
+/** An API without its message types: what the dispatcher's table holds. */
+export interface Api {
+  readonly key: number;
+  readonly versions: ApiVersionRange;
+  readonly request: Message;
+  readonly response: Message;
+  readonly handler: (services: Services) => Handler<unknown, unknown>;
+  readonly requestMemory: 'kept' | 'borrowed' | 'decoded';
+  readonly failure: ((error: ErrorCode, request: unknown) => unknown) | undefined;
+}
 
-/** Ties schemas and handler of one API together, checking that they speak of the same types. */
-export function defineApi<Request, Response>(definition: ApiDefinition<Request, Response>): AnyApi {
-  // The dispatcher decodes with `definition.request` before it calls the handler, so the types meet again there.
-  return definition as unknown as AnyApi;
+/**
+ * Ties schemas and handler of one API together: the compiler checks here that they speak of the same types. Behind it
+ * the types are gone, because a table of APIs has no common one; the dispatcher decodes and encodes with the very
+ * schemas of the definition, so the values have them again.
+ */
+export function defineApi<Request extends Fields, Response extends Fields>(
+  definition: ApiDefinition<Request, Response>,
+): Api {
+  const versions = apiOf(definition.key);
+  invariant(versions !== undefined, 'server', 'an API is in the table of versions', { key: definition.key });
+  const erased = definition as unknown as Pick<Api, 'handler' | 'failure'>;
+  return {
+    key: definition.key,
+    versions,
+    request: definition.request,
+    response: definition.response,
+    handler: erased.handler,
+    requestMemory: definition.requestMemory ?? 'kept',
+    failure: erased.failure,
+  };
 }

@@ -1,6 +1,9 @@
-import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
+import type { MemoryShare } from '../base/memory-budget.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
+import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import type { Env } from '../ports/env.ts';
+import type { Address } from '../ports/network.ts';
+import type { ServerOptions } from './options.ts';
 
 /**
  * What handlers work on. `broker.ts` builds it; a handler gets all it needs from here and keeps no state of its
@@ -11,6 +14,11 @@ export interface Services {
   readonly brokerId: number;
   readonly metadata: ClusterMetadata;
   readonly partitions: Partitions;
+  readonly brokers: Brokers;
+  readonly settings: BrokerSettings;
+  readonly options: ServerOptions;
+  /** Record bytes fetches hold until they are sent. */
+  readonly fetchMemory: MemoryShare;
   /** Admission to the WAL: the back-pressure of everything that appends; see `StreamStore.admit`. */
   admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
 }
@@ -19,4 +27,28 @@ export interface Services {
 export interface Partitions {
   /** Opens on first use (state is rebuilt before it resolves, I14); synchronous when open. Undefined: not ours. */
   open(topicId: string, partition: number): PartitionLog | Promise<PartitionLog> | undefined;
+}
+
+/** The brokers of the cluster, as clients are told to reach them. */
+export interface Brokers {
+  /** Addresses valid for a client that reached us at `local`: every listener advertises its own (KIP-103). */
+  reachableFrom(local: Address): readonly BrokerEndpoint[];
+  /** A live broker that admin requests may go to. Any can be asked; all of them must name one. */
+  readonly controllerId: number;
+}
+
+export interface BrokerEndpoint {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  /** The availability zone, or null. */
+  readonly rack: string | null;
+}
+
+/** Settings of the broker that handlers act on; Kafka's names stand beside them. */
+export interface BrokerSettings {
+  /** `auto.create.topics.enable` */
+  readonly autoCreateTopics: boolean;
+  /** `delete.topic.enable` */
+  readonly deleteTopics: boolean;
 }

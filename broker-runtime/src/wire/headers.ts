@@ -32,7 +32,7 @@ export const RequestHeaderMessage = message({
     requestApiKey: int16('0+'),
     requestApiVersion: int16('0+'),
     correlationId: int32('0+'),
-    clientId: string('1+', { nullable: '1+', ignorable: true, flexible: 'none' }),
+    clientId: string('1+', { nullable: '1+', flexible: 'none' }),
   },
 });
 

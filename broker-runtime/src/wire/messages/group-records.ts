@@ -59,7 +59,7 @@ export const GroupMetadataValue = message({
       groupInstanceId: string('3+', { nullable: '3+', default: null, ignorable: true }),
       clientId: string('0+'),
       clientHost: string('0+'),
-      rebalanceTimeout: int32('1+', { ignorable: true }),
+      rebalanceTimeout: int32('1+', { default: -1, ignorable: true }),
       sessionTimeout: int32('0+'),
       subscription: bytes('0+'),
       assignment: bytes('0+'),

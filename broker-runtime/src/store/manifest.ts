@@ -1,3 +1,4 @@
+import { MillraceError } from '../base/errors.ts';
 import type { JournalRecord } from '../wal/journal.ts';
 import type { StreamRange } from './stream.ts';
 
@@ -7,7 +8,10 @@ import type { StreamRange } from './stream.ts';
  * is PREPARED → COMMITTED → DESTROYED → REMOVED (protocol 3.8) and deletion acts on state only.
  */
 export interface Manifest {
-  /** The records that create `count` streams from the next free id on; committed by the caller with its own records. */
+  /**
+   * The records that create `count` streams from the next free id on; committed by the caller with its own records.
+   * Called inside the caller's decision, once: two calls in one decision would give out the same ids.
+   */
   createStreams(count: number): {
     readonly streamIds: readonly number[];
     readonly records: readonly JournalRecord[];
@@ -21,7 +25,10 @@ export interface Manifest {
   startOffset(streamId: number): number;
   /** One past the last offset in committed objects. */
   committedOffset(streamId: number): number;
+  /** All ranges in order, copied: for those who walk them. */
   ranges(streamId: number): readonly StreamRange[];
+  /** The range that holds `offset`, else the first one after it; found in logarithmic time. */
+  rangeAt(streamId: number, offset: number): StreamRange | undefined;
   object(objectId: number): ObjectRecord | undefined;
 
   /** Reserves ids for objects about to be uploaded. An object not committed by the deadline is destroyed. */
@@ -30,15 +37,21 @@ export interface Manifest {
   /**
    * Makes objects part of their streams. Refused (nothing changes) unless each is PREPARED and each range begins
    * where its stream's committed ranges end (I5). Committing the same object again is a success that changes nothing.
+   * Ranges of streams that were deleted meanwhile are left out.
+   * @throws {ManifestConflictError} (rejects)
    */
   commitObjects(objects: readonly CommittedObject[]): Promise<void>;
 
-  /** Swaps ranges of one stream that exactly tile the new ones; see `Stream.replace`. */
+  /**
+   * Swaps ranges of one stream that exactly tile the new ones; see `Stream.replace`.
+   * @throws {ManifestConflictError} (rejects) also when trim or deletion was quicker
+   */
   replaceRanges(objects: readonly CommittedObject[], replaced: readonly StreamRangeRef[]): Promise<void>;
 
+  /** @throws {UnknownStreamError} (rejects) */
   trimStream(streamId: number, newStartOffset: number): Promise<void>;
 
-  /** Objects whose bytes nobody may need any more, destroyed at or before the given moment. */
+  /** Objects whose bytes nobody may need any more, destroyed at or before the given moment by a committed entry. */
   destroyedObjects(beforeWallMs: number): readonly ObjectRecord[];
   /** Marks prepared objects whose deadline passed as destroyed. */
   expirePrepared(nowWallMs: number): Promise<void>;
@@ -54,11 +67,15 @@ export interface ObjectRecord {
   readonly sizeBytes: number;
   /** Wall clock: deadline while prepared, moment of destruction while destroyed. */
   readonly atWallMs: number;
+  /** As given at the commit. */
+  readonly footerCrc32c?: number;
 }
 
 export interface CommittedObject {
   readonly objectId: number;
   readonly sizeBytes: number;
+  /** CRC32C of the object's footer, if the writer has it: with the size what a scrub compares (I23). */
+  readonly footerCrc32c?: number;
   readonly ranges: readonly CommittedRange[];
 }
 
@@ -71,4 +88,9 @@ export interface StreamRangeRef {
   readonly startOffset: number;
   readonly endOffset: number;
   readonly objectId: number;
+}
+
+/** A change does not fit the state of streams and objects any more; nothing was changed. */
+export class ManifestConflictError extends MillraceError {
+  readonly code = 'MANIFEST_CONFLICT';
 }

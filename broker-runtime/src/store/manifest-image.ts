@@ -1,0 +1,423 @@
+import type { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { CorruptionError, invariant } from '../base/errors.ts';
+import { readUvarint, writeUvarint } from '../base/varint.ts';
+import type { Image, JournalRecord } from '../wal/journal.ts';
+import type { CommittedObject, ObjectRecord, ObjectState } from './manifest.ts';
+import { RangeList } from './manifest/range-list.ts';
+import { RangeSum } from './manifest/range-sum.ts';
+import { decodeRecord, encodeRecord, readFooterChecksum, writeFooterChecksum } from './manifest/records.ts';
+import type { ManifestRecord } from './manifest/records.ts';
+import type { StreamRange } from './stream.ts';
+
+const SNAPSHOT_VERSION = 1;
+const STATES: readonly ObjectState[] = ['prepared', 'committed', 'destroyed'];
+
+export interface StreamEntryState {
+  startOffset: number;
+  /** One past the last offset that ever was in a committed object. */
+  committedOffset: number;
+  readonly ranges: RangeList;
+  readonly ever: RangeSum;
+  readonly destroyed: RangeSum;
+}
+
+interface ObjectEntry {
+  state: ObjectState;
+  sizeBytes: number;
+  atWallMs: number;
+  footerCrc32c: number | undefined;
+  /** Ranges of live streams that lie in this object; at zero nobody needs its bytes. */
+  liveRanges: number;
+  /** Entry of the last change of state, when it happened since the start: what is not committed must not be acted on. */
+  changedBySequence: number;
+}
+
+/**
+ * Streams, ranges and objects, folded from the records of the journal. Checks itself while it folds: ranges tile
+ * (I5), live + destroyed = ever committed (I26), an object changes state only forward (3.8).
+ */
+export class ManifestImage implements Image {
+  readonly kind = 1;
+  nextStreamId = 1;
+  nextObjectId = 1;
+  readonly streams = new Map<number, StreamEntryState>();
+  readonly #objects = new Map<number, ObjectEntry>();
+  readonly #prepared = new Set<number>();
+  readonly #destroyed = new Set<number>();
+
+  record(record: ManifestRecord): JournalRecord {
+    return { kind: this.kind, bytes: encodeRecord(record) };
+  }
+
+  object(objectId: number): ObjectRecord | undefined {
+    const entry = this.#objects.get(objectId);
+    return entry === undefined ? undefined : recordOf(objectId, entry);
+  }
+
+  /** Prepared objects whose deadline is at or before `nowWallMs`. */
+  expired(nowWallMs: number): readonly number[] {
+    return [...this.#prepared].filter((objectId) => this.#entry(objectId).atWallMs <= nowWallMs);
+  }
+
+  /** Objects destroyed at or before `beforeWallMs` by an entry up to `committedSequence`. */
+  destroyed(beforeWallMs: number, committedSequence: number): readonly ObjectRecord[] {
+    const found: ObjectRecord[] = [];
+    for (const objectId of this.#destroyed) {
+      const entry = this.#entry(objectId);
+      if (entry.atWallMs <= beforeWallMs && entry.changedBySequence <= committedSequence) {
+        found.push(recordOf(objectId, entry));
+      }
+    }
+    return found;
+  }
+
+  apply(bytes: Uint8Array, sequence: number): void {
+    const record = decodeRecord(bytes);
+    switch (record.type) {
+      case 'streams-created':
+        invariant(record.firstStreamId === this.nextStreamId, 'I5', 'stream ids are never reused', record);
+        for (let n = 0; n < record.count; n++) this.#addStream(this.nextStreamId++);
+        break;
+      case 'streams-deleted':
+        for (const streamId of record.streamIds) this.#deleteStream(streamId, record.atWallMs, sequence);
+        break;
+      case 'objects-prepared':
+        invariant(record.firstObjectId === this.nextObjectId, 'I23', 'object ids are never reused', record);
+        for (let n = 0; n < record.count; n++) {
+          const objectId = this.nextObjectId++;
+          this.#objects.set(objectId, {
+            state: 'prepared',
+            sizeBytes: 0,
+            atWallMs: record.deadlineWallMs,
+            footerCrc32c: undefined,
+            liveRanges: 0,
+            changedBySequence: sequence,
+          });
+          this.#prepared.add(objectId);
+        }
+        break;
+      case 'objects-committed':
+        this.#commit(record.objects, record.atWallMs, sequence);
+        break;
+      case 'ranges-replaced':
+        this.#replace(record, sequence);
+        break;
+      case 'stream-trimmed': {
+        const stream = this.#stream(record.streamId);
+        invariant(record.startOffset >= stream.startOffset, 'I8', 'a stream start never moves back', {
+          streamId: record.streamId,
+        });
+        stream.startOffset = record.startOffset;
+        this.#dropTrimmed(record.streamId, stream, record.atWallMs, sequence);
+        break;
+      }
+      case 'objects-expired':
+        for (const objectId of record.objectIds) {
+          invariant(this.#entry(objectId).state === 'prepared', 'I24', 'only prepared objects expire', {
+            objectId,
+          });
+          this.#destroy(objectId, record.atWallMs, sequence);
+        }
+        break;
+      case 'objects-removed':
+        for (const objectId of record.objectIds) {
+          invariant(
+            this.#entry(objectId).state === 'destroyed',
+            'I24',
+            'only destroyed objects are removed',
+            {
+              objectId,
+            },
+          );
+          this.#objects.delete(objectId);
+          this.#destroyed.delete(objectId);
+        }
+        break;
+    }
+  }
+
+  clear(): void {
+    this.nextStreamId = 1;
+    this.nextObjectId = 1;
+    this.streams.clear();
+    this.#objects.clear();
+    this.#prepared.clear();
+    this.#destroyed.clear();
+  }
+
+  /*
+   * Snapshot: version u8, then uvarints:
+   *   nextStreamId nextObjectId
+   *   count, then for each stream in ascending order of ids:
+   *     streamId startOffset committedOffset, four u32: sum ever committed (high, low), sum destroyed (high, low),
+   *     count, the start of the first range if there is one, then for each range: length sizeBytes maxTimestampMs+1
+   *     objectId (each begins where the one before ends)
+   *   count, then for each object in ascending order of ids: objectId state(u8) sizeBytes atWallMs footer
+   */
+  writeSnapshot(writer: ByteWriter): void {
+    writer.uint8(SNAPSHOT_VERSION);
+    writeUvarint(writer, this.nextStreamId);
+    writeUvarint(writer, this.nextObjectId);
+    writeUvarint(writer, this.streams.size);
+    let lastId = 0;
+    for (const [streamId, stream] of this.streams) {
+      // Ids are given out in ascending order and a map keeps the order of insertion, so no sorting is needed (I20).
+      invariant(streamId > lastId, 'I20', 'streams are written in the order of their ids', { streamId });
+      lastId = streamId;
+      writeStream(writer, streamId, stream);
+    }
+    writeUvarint(writer, this.#objects.size);
+    lastId = 0;
+    for (const [objectId, entry] of this.#objects) {
+      invariant(objectId > lastId, 'I20', 'objects are written in the order of their ids', { objectId });
+      lastId = objectId;
+      writeUvarint(writer, objectId);
+      writer.uint8(STATES.indexOf(entry.state));
+      writeUvarint(writer, entry.sizeBytes);
+      writeUvarint(writer, entry.atWallMs);
+      writeFooterChecksum(writer, entry.footerCrc32c);
+    }
+  }
+
+  readSnapshot(reader: ByteReader): void {
+    this.clear();
+    const version = reader.uint8();
+    if (version !== SNAPSHOT_VERSION) {
+      throw new CorruptionError(
+        `the manifest's snapshot has version ${version}, this program reads ${SNAPSHOT_VERSION}`,
+      );
+    }
+    this.nextStreamId = readUvarint(reader);
+    this.nextObjectId = readUvarint(reader);
+    const references = new Map<number, number>();
+    for (let left = readUvarint(reader); left > 0; left--) {
+      const streamId = readUvarint(reader);
+      readStream(reader, this.#addStream(streamId), streamId, references);
+    }
+    for (let left = readUvarint(reader); left > 0; left--) {
+      const objectId = readUvarint(reader);
+      const state = STATES[reader.uint8()];
+      invariant(state !== undefined, 'I20', 'an object in a snapshot has a known state', { objectId });
+      this.#objects.set(objectId, {
+        state,
+        sizeBytes: readUvarint(reader),
+        atWallMs: readUvarint(reader),
+        footerCrc32c: readFooterChecksum(reader),
+        liveRanges: references.get(objectId) ?? 0,
+        changedBySequence: 0,
+      });
+      if (state === 'prepared') this.#prepared.add(objectId);
+      if (state === 'destroyed') this.#destroyed.add(objectId);
+      invariant(
+        references.has(objectId) === (state === 'committed'),
+        'I24',
+        'committed objects are the named ones',
+        {
+          objectId,
+          state,
+        },
+      );
+      references.delete(objectId);
+    }
+    invariant(references.size === 0, 'I23', 'every object that a range names is known', {
+      objectIds: [...references.keys()].slice(0, 10).join(' '),
+    });
+  }
+
+  #addStream(streamId: number): StreamEntryState {
+    const stream = {
+      startOffset: 0,
+      committedOffset: 0,
+      ranges: new RangeList(streamId),
+      ever: new RangeSum(),
+      destroyed: new RangeSum(),
+    };
+    this.streams.set(streamId, stream);
+    return stream;
+  }
+
+  #deleteStream(streamId: number, atWallMs: number, sequence: number): void {
+    const { ranges } = this.#stream(streamId);
+    while (ranges.length > 0) this.#release(ranges.shift().objectId, atWallMs, sequence);
+    this.streams.delete(streamId);
+  }
+
+  #commit(objects: readonly CommittedObject[], atWallMs: number, sequence: number): void {
+    const touched = new Set<number>();
+    for (const object of objects) {
+      this.#markCommitted(object, sequence);
+      for (const { streamId, ...rest } of object.ranges) {
+        const stream = this.#stream(streamId);
+        invariant(
+          rest.startOffset === stream.committedOffset,
+          'I5',
+          'a committed range begins at the stream’s end',
+          {
+            streamId,
+            startOffset: rest.startOffset,
+            committedOffset: stream.committedOffset,
+          },
+        );
+        const range: StreamRange = { ...rest, objectId: object.objectId };
+        stream.ranges.push(range);
+        stream.ever.add(streamId, range);
+        stream.committedOffset = range.endOffset;
+        touched.add(streamId);
+      }
+      if (object.ranges.length === 0) this.#destroy(object.objectId, atWallMs, sequence);
+    }
+    // What was trimmed before it was uploaded.
+    for (const streamId of touched) this.#dropTrimmed(streamId, this.#stream(streamId), atWallMs, sequence);
+  }
+
+  #replace(record: ManifestRecord & { readonly type: 'ranges-replaced' }, sequence: number): void {
+    const { streamId, startOffset, endOffset, objects } = record;
+    const stream = this.#stream(streamId);
+    const inserted: StreamRange[] = [];
+    for (const object of objects) {
+      this.#markCommitted(object, sequence);
+      for (const range of object.ranges) inserted.push(withoutStream(range, object.objectId));
+    }
+    const first = stream.ranges.firstEndingAbove(startOffset);
+    const count = stream.ranges.firstEndingAbove(endOffset - 1) + 1 - first;
+    for (const old of stream.ranges.replace(first, count, inserted)) {
+      stream.destroyed.add(streamId, old);
+      this.#release(old.objectId, record.atWallMs, sequence);
+    }
+    for (const range of inserted) stream.ever.add(streamId, range);
+    this.#checkSums(streamId, stream);
+  }
+
+  #dropTrimmed(streamId: number, stream: StreamEntryState, atWallMs: number, sequence: number): void {
+    const { ranges } = stream;
+    while (ranges.length > 0 && ranges.at(0).endOffset <= stream.startOffset) {
+      const range = ranges.shift();
+      stream.destroyed.add(streamId, range);
+      this.#release(range.objectId, atWallMs, sequence);
+    }
+    this.#checkSums(streamId, stream);
+  }
+
+  #checkSums(streamId: number, stream: StreamEntryState): void {
+    const isWhole = stream.ranges.live.completes(stream.destroyed, stream.ever);
+    invariant(isWhole, 'I26', 'live and destroyed ranges together are all that were ever committed', {
+      streamId,
+    });
+  }
+
+  #markCommitted(object: CommittedObject, sequence: number): void {
+    const entry = this.#entry(object.objectId);
+    invariant(entry.state === 'prepared', 'I24', 'only prepared objects are committed', {
+      objectId: object.objectId,
+      state: entry.state,
+    });
+    entry.state = 'committed';
+    entry.sizeBytes = object.sizeBytes;
+    entry.atWallMs = 0;
+    entry.footerCrc32c = object.footerCrc32c;
+    entry.liveRanges = object.ranges.length;
+    entry.changedBySequence = sequence;
+    this.#prepared.delete(object.objectId);
+  }
+
+  /** One range less lies in the object. */
+  #release(objectId: number, atWallMs: number, sequence: number): void {
+    const entry = this.#entry(objectId);
+    entry.liveRanges--;
+    invariant(
+      entry.liveRanges >= 0 && entry.state === 'committed',
+      'I24',
+      'a released object was referred to',
+      {
+        objectId,
+      },
+    );
+    if (entry.liveRanges === 0) this.#destroy(objectId, atWallMs, sequence);
+  }
+
+  #destroy(objectId: number, atWallMs: number, sequence: number): void {
+    const entry = this.#entry(objectId);
+    entry.state = 'destroyed';
+    entry.atWallMs = atWallMs;
+    entry.changedBySequence = sequence;
+    this.#prepared.delete(objectId);
+    this.#destroyed.add(objectId);
+  }
+
+  #stream(streamId: number): StreamEntryState {
+    const stream = this.streams.get(streamId);
+    invariant(stream !== undefined, 'I5', 'records name existing streams', { streamId });
+    return stream;
+  }
+
+  #entry(objectId: number): ObjectEntry {
+    const entry = this.#objects.get(objectId);
+    invariant(entry !== undefined, 'I23', 'records name existing objects', { objectId });
+    return entry;
+  }
+}
+
+function writeStream(writer: ByteWriter, streamId: number, stream: StreamEntryState): void {
+  writeUvarint(writer, streamId);
+  writeUvarint(writer, stream.startOffset);
+  writeUvarint(writer, stream.committedOffset);
+  for (const sum of [stream.ever, stream.destroyed]) {
+    writer.uint32(sum.high);
+    writer.uint32(sum.low);
+  }
+  const { ranges } = stream;
+  writeUvarint(writer, ranges.length);
+  for (let index = 0; index < ranges.length; index++) {
+    const range = ranges.at(index);
+    if (index === 0) writeUvarint(writer, range.startOffset);
+    writeUvarint(writer, range.endOffset - range.startOffset);
+    writeUvarint(writer, range.sizeBytes);
+    writeUvarint(writer, range.maxTimestampMs + 1);
+    writeUvarint(writer, range.objectId);
+  }
+}
+
+function readStream(
+  reader: ByteReader,
+  stream: StreamEntryState,
+  streamId: number,
+  references: Map<number, number>,
+): void {
+  stream.startOffset = readUvarint(reader);
+  stream.committedOffset = readUvarint(reader);
+  for (const sum of [stream.ever, stream.destroyed]) {
+    sum.high = reader.uint32();
+    sum.low = reader.uint32();
+  }
+  const count = readUvarint(reader);
+  let startOffset = count > 0 ? readUvarint(reader) : 0;
+  for (let left = count; left > 0; left--) {
+    const endOffset = startOffset + readUvarint(reader);
+    const sizeBytes = readUvarint(reader);
+    const maxTimestampMs = readUvarint(reader) - 1;
+    const objectId = readUvarint(reader);
+    stream.ranges.push({ startOffset, endOffset, sizeBytes, maxTimestampMs, objectId });
+    references.set(objectId, (references.get(objectId) ?? 0) + 1);
+    startOffset = endOffset;
+  }
+  const isWhole = stream.ranges.live.completes(stream.destroyed, stream.ever);
+  invariant(isWhole, 'I26', 'the ranges in a snapshot are those its sums tell of', { streamId });
+  invariant(
+    count === 0 || startOffset === stream.committedOffset,
+    'I5',
+    'the last range ends at the stream’s end',
+    {
+      streamId,
+    },
+  );
+}
+
+function withoutStream(range: StreamRange | Omit<StreamRange, 'objectId'>, objectId: number): StreamRange {
+  const { startOffset, endOffset, sizeBytes, maxTimestampMs } = range;
+  return { startOffset, endOffset, sizeBytes, maxTimestampMs, objectId };
+}
+
+function recordOf(objectId: number, entry: ObjectEntry): ObjectRecord {
+  const { state, sizeBytes, atWallMs, footerCrc32c } = entry;
+  return { objectId, state, sizeBytes, atWallMs, ...(footerCrc32c === undefined ? {} : { footerCrc32c }) };
+}

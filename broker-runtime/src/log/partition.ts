@@ -1,0 +1,366 @@
+import { CorruptionError, invariant } from '../base/errors.ts';
+import type { Env } from '../ports/env.ts';
+import { OffsetOutOfRangeError, type Stream, StreamReadError, type StreamSlice } from '../store/stream.ts';
+import { WalClosedError } from '../wal/wal.ts';
+import { type ErrorCode, Errors } from '../wire/errors.ts';
+import type { LogConfig } from '../wire/log-config.ts';
+import { BatchHeader } from '../wire/records/batch-header.ts';
+import { validateBatch } from './batch-validation.ts';
+import { compactLog } from './compaction.ts';
+import type {
+  AppendOptions,
+  AppendResult,
+  Isolation,
+  LogRead,
+  PartitionLog,
+  ReadOptions,
+  TimestampOffset,
+} from './partition-log.ts';
+import { rebuildPartition, type RebuiltPartition } from './partition-open.ts';
+import type { PartitionState } from './partition-state.ts';
+import { PendingAppends } from './pending-appends.ts';
+import type { RecentBatches } from './recent-batches.ts';
+import { retentionOffset } from './retention.ts';
+import { type Admit, SnapshotWriter } from './snapshot-writer.ts';
+import { findMaxTimestamp, findTimestamp } from './time-index.ts';
+
+/** One of so many reads has the checksum of its first batch verified (I33). */
+const CHECKSUM_EVERY_READS = 64;
+
+const nothing = (): void => undefined;
+
+/** What a partition is made of. */
+export interface PartitionSource {
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  /** The stream of record batches, and the small one for snapshots of what is known about them. */
+  readonly data: Stream;
+  readonly states: Stream;
+  readonly config: LogConfig;
+  readonly env: Env;
+  readonly admit: Admit;
+}
+
+/**
+ * Opens a partition: its state is complete before this resolves (I14).
+ * @throws {StreamReadError} when the object store cannot be read now; may be retried
+ * @throws {CorruptionError} when stored batches are damaged
+ */
+export async function openPartition(source: PartitionSource): Promise<Partition> {
+  return new Partition(source, await rebuildPartition(source.data, source.states, source.env));
+}
+
+/** See {@link PartitionLog}. */
+export class Partition implements PartitionLog {
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly #env: Env;
+  readonly #data: Stream;
+  readonly #states: Stream;
+  readonly #state: PartitionState;
+  readonly #recent: RecentBatches;
+  readonly #snapshots: SnapshotWriter;
+  readonly #pending = new PendingAppends();
+  readonly #listeners = new Set<() => void>();
+  readonly #stopListening: () => void;
+  readonly #closing = new AbortController();
+  #config: LogConfig;
+  #highWatermark: number;
+  #reads = 0;
+  #maintenance: Promise<void> | undefined;
+
+  constructor(source: PartitionSource, rebuilt: RebuiltPartition) {
+    const { data, states, env } = source;
+    this.topicId = source.topicId;
+    this.topic = source.topic;
+    this.partition = source.partition;
+    this.leaderEpoch = source.leaderEpoch;
+    this.#env = env;
+    this.#data = data;
+    this.#states = states;
+    this.#config = source.config;
+    this.#state = rebuilt.state;
+    this.#recent = rebuilt.recent;
+    this.#snapshots = new SnapshotWriter(
+      data,
+      states,
+      rebuilt.state,
+      env,
+      source.admit,
+      rebuilt.replayedBytes,
+    );
+    this.#highWatermark = data.durableOffset;
+    this.#state.epochs.assign(source.leaderEpoch, data.endOffset);
+    this.#stopListening = data.onDurable((durableOffset) => this.#advance(durableOffset));
+  }
+
+  get logStartOffset(): number {
+    return this.#data.startOffset;
+  }
+
+  get highWatermark(): number {
+    return this.#highWatermark;
+  }
+
+  /** The seam for transactions: min(high watermark, first offset of the oldest open transaction). */
+  get lastStableOffset(): number {
+    return this.#highWatermark;
+  }
+
+  get logEndOffset(): number {
+    return this.#data.endOffset;
+  }
+
+  get sizeBytes(): number {
+    const ranges = this.#data.ranges();
+    const bytesInObjects = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
+    return bytesInObjects + this.#recent.bytesAbove(ranges.at(-1)?.endOffset ?? this.#data.startOffset);
+  }
+
+  append(batch: Uint8Array, options: AppendOptions): AppendResult {
+    if (this.#closing.signal.aborted) return refused(Errors.NOT_LEADER_OR_FOLLOWER);
+    const nowMs = this.#env.clock.wallMs();
+    const refusal = validateBatch(batch, this.#config, options.origin, nowMs);
+    if (refusal !== undefined) return { ...refusal, baseOffset: -1, logAppendTimeMs: -1 };
+
+    const header = new BatchHeader(batch);
+    const { producerId, producerEpoch, baseSequence, lastOffsetDelta } = header;
+    const idempotent = producerId >= 0 && !header.isControl;
+    const appendTime = this.#config.messageTimestampType === 'LogAppendTime';
+    const { producers } = this.#state;
+    if (idempotent) {
+      const verdict = producers.check(producerId, producerEpoch, baseSequence, lastOffsetDelta);
+      if (typeof verdict === 'object') {
+        return {
+          error: Errors.NONE,
+          baseOffset: verdict.firstOffset,
+          logAppendTimeMs: appendTime ? verdict.timestampMs : -1,
+          durable: this.#pending.durable(verdict.lastOffset),
+        };
+      }
+      if (verdict !== Errors.NONE) return refused(verdict);
+    }
+
+    const offset = this.#data.endOffset;
+    header.assignOffset(offset, this.leaderEpoch);
+    if (appendTime) header.stampLogAppendTime(nowMs);
+    const timestampMs = header.maxTimestampMs;
+    let durable: Promise<void>;
+    try {
+      // Retention and time lookup need some time for every batch: records without one count as written now.
+      const spanTimestampMs = timestampMs < 0 ? nowMs : timestampMs;
+      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, spanTimestampMs, batch));
+    } catch (error) {
+      if (error instanceof WalClosedError) return refused(Errors.KAFKA_STORAGE_ERROR);
+      throw error;
+    }
+    const endOffset = this.#data.endOffset;
+    invariant(endOffset === offset + lastOffsetDelta + 1, 'I3', 'offsets are dense', { offset, endOffset });
+    if (idempotent) {
+      producers.record(producerId, producerEpoch, baseSequence, offset, lastOffsetDelta, timestampMs, nowMs);
+    }
+    this.#pending.add(endOffset, durable);
+    this.#recent.add(offset, endOffset, batch.length);
+    this.#snapshots.noteAppended(batch.length);
+    return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs: appendTime ? nowMs : -1, durable };
+  }
+
+  read(fromOffset: number, maxBytes: number, options: ReadOptions): LogRead | Promise<LogRead> {
+    if (this.#closing.signal.aborted) return this.#answer(Errors.NOT_LEADER_OR_FOLLOWER);
+    if (fromOffset < this.logStartOffset || fromOffset > this.logEndOffset) {
+      return this.#answer(Errors.OFFSET_OUT_OF_RANGE);
+    }
+    const untilOffset = this.#visibleOffset(options.isolation);
+    if (fromOffset >= untilOffset) return this.#answer(Errors.NONE);
+    const firstFits = options.minOneBatch ? Infinity : maxBytes;
+    try {
+      const slice = this.#data.read(fromOffset, maxBytes, { untilOffset });
+      if (!(slice instanceof Promise)) return this.#serve(slice, firstFits);
+      return slice
+        .then((arrived) => this.#serve(arrived, firstFits))
+        .catch((error: unknown) => this.#readFailed(error, fromOffset));
+    } catch (error) {
+      return this.#readFailed(error, fromOffset);
+    }
+  }
+
+  availableBytes(fromOffset: number, limit: number, isolation: Isolation): number {
+    if (fromOffset < this.logStartOffset) return 0;
+    // Older than what is remembered: more than a hundred batches lie above it, which is enough to answer at once.
+    return Math.min(limit, this.#recent.bytesBetween(fromOffset, this.#visibleOffset(isolation)) ?? limit);
+  }
+
+  onAdvance(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async offsetForTimestamp(timestampMs: number): Promise<TimestampOffset | undefined> {
+    return findTimestamp(this.#data, timestampMs, this.#highWatermark);
+  }
+
+  async maxTimestamp(): Promise<TimestampOffset | undefined> {
+    return findMaxTimestamp(this.#data, this.#highWatermark);
+  }
+
+  endOffsetForEpoch(leaderEpoch: number): { readonly leaderEpoch: number; readonly endOffset: number } {
+    return this.#state.epochs.endOffset(leaderEpoch, this.#highWatermark);
+  }
+
+  async deleteRecordsBefore(
+    offset: number,
+  ): Promise<{ readonly error: ErrorCode; readonly logStartOffset: number }> {
+    const { cleanupPolicy } = this.#config;
+    if (this.#closing.signal.aborted) return { error: Errors.NOT_LEADER_OR_FOLLOWER, logStartOffset: -1 };
+    if (cleanupPolicy.compact && !cleanupPolicy.delete) {
+      return { error: Errors.POLICY_VIOLATION, logStartOffset: -1 };
+    }
+    const target = offset === -1 ? this.#highWatermark : offset;
+    if (target < 0 || target > this.#highWatermark) {
+      return { error: Errors.OFFSET_OUT_OF_RANGE, logStartOffset: -1 };
+    }
+    await this.#trim(target);
+    return { error: Errors.NONE, logStartOffset: this.logStartOffset };
+  }
+
+  reconfigure(config: LogConfig): void {
+    this.#config = config;
+  }
+
+  maintain(): Promise<void> {
+    this.#maintenance ??= this.#maintain().finally(() => (this.#maintenance = undefined));
+    return this.#maintenance;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.abandon();
+    await this.#maintenance?.catch(nothing);
+    if (this.#snapshots.hasNews) await this.#snapshots.write();
+    await Promise.all([this.#data.flush(), this.#states.flush()]);
+  }
+
+  /** Stops at once and writes nothing more: the topic was deleted, or another broker leads. */
+  abandon(): void {
+    this.#closing.abort();
+    this.#stopListening();
+    this.#notify();
+  }
+
+  async #maintain(): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    const nowMs = this.#env.clock.wallMs();
+    this.#state.producers.expire(nowMs, this.#config.producerIdExpirationMs);
+    if (this.#config.cleanupPolicy.delete) {
+      await this.#trim(retentionOffset(this.#data.ranges(), this.sizeBytes, this.#config, nowMs));
+    }
+    if (this.#config.cleanupPolicy.compact) {
+      const compacted = await compactLog({
+        data: this.#data,
+        state: this.#state,
+        config: this.#config,
+        untilOffset: this.lastStableOffset,
+        clock: this.#env.clock,
+        signal,
+      });
+      if (compacted) await this.#snapshots.write();
+    }
+    if (this.#snapshots.isDue) await this.#snapshots.write();
+  }
+
+  async #trim(offset: number): Promise<void> {
+    if (offset <= this.logStartOffset) return;
+    invariant(offset <= this.#highWatermark, 'I1', 'only what was durable is deleted', {
+      offset,
+      highWatermark: this.#highWatermark,
+    });
+    await this.#data.trim(offset);
+    this.#state.epochs.trim(this.logStartOffset);
+    this.#notify();
+  }
+
+  #advance(durableOffset: number): void {
+    invariant(durableOffset >= this.#highWatermark, 'I8', 'the high watermark never goes back', {
+      durableOffset,
+      highWatermark: this.#highWatermark,
+    });
+    this.#highWatermark = durableOffset;
+    this.#pending.drop(durableOffset);
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #visibleOffset(isolation: Isolation): number {
+    return isolation === 'read_committed' ? this.lastStableOffset : this.#highWatermark;
+  }
+
+  #serve(slice: StreamSlice | undefined, firstFits: number): LogRead {
+    if (slice === undefined) return this.#answer(Errors.NONE);
+    if (slice.sizeBytes > firstFits) {
+      slice.release();
+      return this.#answer(Errors.NONE);
+    }
+    const problem = this.#damage(slice);
+    if (problem !== undefined) {
+      slice.release();
+      throw new CorruptionError(problem);
+    }
+    return this.#answer(Errors.NONE, slice);
+  }
+
+  /** What is wrong with bytes about to be served: checked at each read's first batch (I32, I33, I34). */
+  #damage(slice: StreamSlice): string | undefined {
+    invariant(slice.nextOffset <= this.#highWatermark, 'I9', 'nothing above the high watermark is served', {
+      nextOffset: slice.nextOffset,
+      highWatermark: this.#highWatermark,
+    });
+    const first = slice.entries[0];
+    if (first === undefined) return undefined;
+    const header = new BatchHeader(first.bytes);
+    if (header.baseOffset !== first.baseOffset || header.sizeBytes !== first.bytes.length) {
+      return `the batch stored at offset ${first.baseOffset} says offset ${header.baseOffset}, ${header.sizeBytes} bytes`;
+    }
+    if (this.#reads++ % CHECKSUM_EVERY_READS === 0 && header.computeCrc() !== header.crc) {
+      return `the CRC of the batch at offset ${first.baseOffset} does not match its bytes`;
+    }
+    return undefined;
+  }
+
+  #readFailed(error: unknown, fromOffset: number): LogRead {
+    // Retention moved the log start while the read was under way.
+    if (error instanceof OffsetOutOfRangeError) return this.#answer(Errors.OFFSET_OUT_OF_RANGE);
+    if (!(error instanceof StreamReadError || error instanceof CorruptionError)) throw error;
+    this.#env.events.error('log.read-failed', {
+      topicId: this.topicId,
+      partition: this.partition,
+      fromOffset,
+      code: error.code,
+      reason: error.message,
+    });
+    return this.#answer(Errors.KAFKA_STORAGE_ERROR);
+  }
+
+  #answer(error: ErrorCode, slice?: StreamSlice): LogRead {
+    return {
+      error,
+      highWatermark: this.#highWatermark,
+      lastStableOffset: this.lastStableOffset,
+      logStartOffset: this.logStartOffset,
+      pieces: slice?.pieces ?? [],
+      sizeBytes: slice?.sizeBytes ?? 0,
+      release: slice === undefined ? nothing : () => slice.release(),
+    };
+  }
+}
+
+function refused(error: ErrorCode): AppendResult {
+  return { error, baseOffset: -1, logAppendTimeMs: -1 };
+}

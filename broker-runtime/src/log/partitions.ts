@@ -1,0 +1,175 @@
+import { ClosedError } from '../base/errors.ts';
+import type { Env } from '../ports/env.ts';
+import type { Timer } from '../ports/clock.ts';
+import type { StreamStore } from '../store/stream.ts';
+import type { LogConfig } from '../wire/log-config.ts';
+import { openPartition, type Partition } from './partition.ts';
+import type { PartitionLog } from './partition-log.ts';
+
+/** Partitions whose state is rebuilt at the same time: bounds the memory and the reads that opening many costs. */
+const MAX_OPENING = 16;
+
+/** Where a partition lives and how it is set up: what metadata knows about it. */
+export interface PartitionAssignment {
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly dataStreamId: number;
+  readonly stateStreamId: number;
+  readonly config: LogConfig;
+}
+
+export interface PartitionSetOptions {
+  readonly env: Env;
+  readonly store: Pick<StreamStore, 'stream' | 'admit'>;
+  /** The partition if this broker leads it. Asked at every first use. */
+  readonly assignment: (topicId: string, partition: number) => PartitionAssignment | undefined;
+  /** All partitions this broker leads: each has its turn in maintenance, used or not. */
+  readonly assignments: () => Iterable<PartitionAssignment>;
+  /** Pause between two rounds of retention and compaction. */
+  readonly maintenanceIntervalMs: number;
+}
+
+/**
+ * The open partitions of this broker. Each is opened once, on first use, and stays open until it is closed, its topic
+ * is deleted, or leadership moves.
+ */
+export class PartitionSet {
+  readonly #options: PartitionSetOptions;
+  readonly #open = new Map<string, Partition>();
+  readonly #opening = new Map<string, Promise<Partition>>();
+  readonly #waiting: (() => void)[] = [];
+  #openingNow = 0;
+  #timer: Timer | undefined;
+  #round: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: PartitionSetOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Synchronous when the partition is open. Undefined: not led by this broker.
+   * @throws {ClosedError} after {@link close}; rejects as {@link openPartition} does, and the next call tries again
+   */
+  open(topicId: string, partition: number): PartitionLog | Promise<PartitionLog> | undefined {
+    const key = keyOf(topicId, partition);
+    const open = this.#open.get(key) ?? this.#opening.get(key);
+    if (open !== undefined) return open;
+    if (this.#closed) throw new ClosedError('partitions are closed: the broker stops');
+    const assignment = this.#options.assignment(topicId, partition);
+    return assignment === undefined ? undefined : this.#startOpening(key, assignment);
+  }
+
+  /** The partitions that are open now. */
+  opened(): Iterable<PartitionLog> {
+    return this.#open.values();
+  }
+
+  /** Follows a change of a topic's settings. */
+  reconfigure(topicId: string, config: LogConfig): void {
+    for (const partition of this.#open.values())
+      if (partition.topicId === topicId) partition.reconfigure(config);
+  }
+
+  /** Lets go of a deleted topic: reads that wait are answered, nothing more is written. */
+  drop(topicId: string): void {
+    for (const [key, partition] of this.#open) {
+      if (partition.topicId !== topicId) continue;
+      this.#open.delete(key);
+      partition.abandon();
+    }
+  }
+
+  /** Begins the rounds of maintenance; the first comes after a random part of the interval, so brokers do not march in step. */
+  startMaintenance(): void {
+    const { env, maintenanceIntervalMs } = this.#options;
+    if (!this.#closed) this.#schedule(env.random.below(Math.max(1, maintenanceIntervalMs)));
+  }
+
+  /** Closes every partition: snapshots are written, so that the next open replays nothing. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.cancel();
+    await Promise.allSettled(this.#opening.values());
+    const results = await Promise.allSettled([...this.#open.values()].map((partition) => partition.close()));
+    await this.#round;
+    this.#open.clear();
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      this.#options.env.events.warn('log.close-failed', { reason: String(result.reason) });
+    }
+  }
+
+  #startOpening(key: string, assignment: PartitionAssignment): Promise<Partition> {
+    const opening = this.#openOne(key, assignment).finally(() => this.#opening.delete(key));
+    this.#opening.set(key, opening);
+    return opening;
+  }
+
+  async #openOne(key: string, assignment: PartitionAssignment): Promise<Partition> {
+    const { env, store } = this.#options;
+    const { topicId, partition: index } = assignment;
+    await this.#takeTurn();
+    try {
+      const partition = await openPartition({
+        ...assignment,
+        data: store.stream(assignment.dataStreamId),
+        states: store.stream(assignment.stateStreamId),
+        env,
+        admit: (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount),
+      });
+      // The topic may have been deleted, or moved, while its state was read.
+      if (this.#options.assignment(topicId, index) === undefined) {
+        partition.abandon();
+        throw new ClosedError(`partition ${index} of topic ${topicId} is no longer led by this broker`);
+      }
+      this.#open.set(key, partition);
+      return partition;
+    } finally {
+      this.#passTurn();
+    }
+  }
+
+  #takeTurn(): Promise<void> | undefined {
+    if (this.#openingNow < MAX_OPENING) {
+      this.#openingNow++;
+      return undefined;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #passTurn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#openingNow--;
+    else next();
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer = this.#options.env.clock.timer(delayMs, () => {
+      this.#round = this.#maintainAll().finally(() => {
+        if (!this.#closed) this.#schedule(this.#options.maintenanceIntervalMs);
+      });
+    });
+  }
+
+  /** One partition after the other: maintenance reads and writes much and is never urgent. */
+  async #maintainAll(): Promise<void> {
+    for (const { topicId, partition } of this.#options.assignments()) {
+      if (this.#closed) return;
+      try {
+        const log = await this.open(topicId, partition);
+        await log?.maintain();
+      } catch (error) {
+        const reason = String(error);
+        this.#options.env.events.warn('log.maintenance-failed', { topicId, partition, reason });
+      }
+    }
+  }
+}
+
+function keyOf(topicId: string, partition: number): string {
+  return `${topicId}/${partition}`;
+}

@@ -1,0 +1,440 @@
+import { invariant } from '../base/errors.ts';
+import type { BlockDevice } from '../ports/block-device.ts';
+import type { Env } from '../ports/env.ts';
+import { Admission, worstCaseBytes } from './block/admission.ts';
+import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpointer.ts';
+import { WalMismatchError, WalOptionsError } from './block/errors.ts';
+import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './block/group-layout.ts';
+import { GroupQueue } from './block/group-queue.ts';
+import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
+import type { Group } from './block/group.ts';
+import { OPERATION_BYTES, type WalBudget } from './block/pacer.ts';
+import type { BlockWalRecovery } from './block/recovery.ts';
+import { alignUp, Ring, ringBytesOf } from './block/ring.ts';
+import { SlabPool } from './block/slabs.ts';
+import { EntryTooLargeError, WalClosedError, type Wal, type WalGroup, type WalListener } from './wal.ts';
+
+export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
+export { formatBlockWal, type LogOwner } from './block/format.ts';
+export type { WalBudget } from './block/pacer.ts';
+export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';
+
+export interface BlockWalOptions {
+  /** Strictly above every epoch the log was opened with before (I31). */
+  readonly nodeEpoch: number;
+  /**
+   * The fence proof (protocol 3.5, ack rule): asked after each write completed and before it is acknowledged.
+   * False ends the WAL: nothing is acknowledged any more.
+   */
+  readonly stillOwner: () => boolean;
+  /** A group is closed at this size. Default 256 KiB: what io2 counts as one operation. */
+  readonly groupBytes?: number;
+  /** The largest entry; it gets a group of its own. Default 2 MiB: twice Kafka's default `message.max.bytes`. */
+  readonly maxEntryBytes?: number;
+  /** Writes under way on one device. Default 2; up to 4 pays on devices that need milliseconds. */
+  readonly writesInFlight?: number;
+  /** All memory of the WAL and of the tail cache on top of it. Default 64 MiB. */
+  readonly memoryBytes?: number;
+  /** Default 8 MiB. */
+  readonly slabBytes?: number;
+  /** Per device. Default: not paced. */
+  readonly budget?: WalBudget;
+  /** Default 1000 ms. See Checkpointer. */
+  readonly superblockIntervalMs?: number;
+}
+
+const DEFAULT_MAX_ENTRY_BYTES = 2 * 1024 * 1024;
+const DEFAULT_WRITES_IN_FLIGHT = 2;
+const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
+const DEFAULT_SLAB_BYTES = 8 * 1024 * 1024;
+const DEFAULT_SUPERBLOCK_INTERVAL_MS = 1000;
+/** So that the largest group fits wherever the head stands, and a recovery's look-ahead ends within one lap. */
+const RING_GROUPS_MIN = 4;
+
+/** The write-ahead log on raw block devices: a circular log on each device of a stripe set, one order over all. */
+export class BlockWal implements Wal {
+  /** The largest entry that {@link append} takes. */
+  readonly maxEntryBytes: number;
+  readonly #env: Env;
+  readonly #listener: WalListener;
+  readonly #stillOwner: () => boolean;
+  readonly #devices: readonly BlockDevice[];
+  readonly #rings: readonly Ring[];
+  readonly #groupBytes: number;
+  readonly #maxGroupBytes: number;
+  readonly #pool: SlabPool;
+  readonly #queue: GroupQueue;
+  readonly #writer: GroupWriter;
+  readonly #admission: Admission;
+  readonly #checkpointer: Checkpointer;
+  readonly #trimWaiters: { readonly sequence: number; resolve: () => void; reject: (e: Error) => void }[] =
+    [];
+  #trimmedSequence: number;
+  #isPumpScheduled = false;
+  /** Why no append is taken any more. */
+  #ended: Error | undefined;
+  /** Failed, or closed to the end: nothing is written any more. */
+  #isOver = false;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Restarts the log under a new epoch, empty, a whole lap further on: whatever the ring still holds, or an old
+   * process still writes, has positions of the lap before and can never pass for new (I28). `recovery` must have
+   * been read to its end and its entries be in committed objects, because opening gives up the old log.
+   * @throws {WalMismatchError} the epoch is not newer
+   * @throws {WalOptionsError}
+   * @throws {BlockDeviceError}
+   */
+  static async open(
+    recovery: BlockWalRecovery,
+    options: BlockWalOptions,
+    env: Env,
+    listener: WalListener,
+  ): Promise<BlockWal> {
+    const lastSequence = recovery.endSequence;
+    if (options.nodeEpoch <= recovery.nodeEpoch) {
+      throw new WalMismatchError(
+        `node epoch ${options.nodeEpoch} is not above ${recovery.nodeEpoch}, with which the WAL was opened last; ` +
+          'register the broker again to get a newer one',
+      );
+    }
+    const sizes = sizesOf(recovery.devices, options);
+    const startPositions = recovery.homes.map(
+      ({ device, newest }) => newest.startPosition + ringBytesOf(device.capacityBytes),
+    );
+    const start: Checkpoint = { startSequence: lastSequence + 1, ackedUpTo: lastSequence, startPositions };
+    const superblocks = new SuperblockWriter(recovery.homes, {
+      clusterId: recovery.owner.clusterId,
+      nodeId: recovery.owner.nodeId,
+      logId: recovery.logId,
+      nodeEpoch: options.nodeEpoch,
+      windowGroups: windowGroupsOf(recovery.devices.length, sizes.writesInFlight),
+      maxGroupBytes: sizes.maxGroupBytes,
+    });
+    // Both slots: while a slot of the older epoch remained, losing the other would hide this epoch's groups.
+    await superblocks.write(start);
+    await superblocks.write(start);
+    env.events.info('wal.opened', {
+      nodeEpoch: options.nodeEpoch,
+      devices: recovery.devices.length,
+      firstSequence: start.startSequence,
+    });
+    return new BlockWal(recovery, options, sizes, superblocks, start, env, listener);
+  }
+
+  private constructor(
+    recovery: BlockWalRecovery,
+    options: BlockWalOptions,
+    sizes: Sizes,
+    superblocks: SuperblockWriter,
+    start: Checkpoint,
+    env: Env,
+    listener: WalListener,
+  ) {
+    this.#env = env;
+    this.#listener = listener;
+    this.#stillOwner = options.stillOwner;
+    this.#devices = recovery.devices;
+    this.#groupBytes = sizes.groupBytes;
+    this.#maxGroupBytes = sizes.maxGroupBytes;
+    this.maxEntryBytes = sizes.maxEntryBytes;
+    this.#trimmedSequence = start.ackedUpTo;
+    this.#rings = start.startPositions.map(
+      (position, index) => new Ring(ringBytesOf(this.#devices[index]?.capacityBytes ?? 0), position),
+    );
+    const first = recovery.homes[0];
+    invariant(first !== undefined, 'wal', 'a log has at least one device');
+    this.#pool = new SlabPool(
+      (bytes) => first.device.allocate(bytes),
+      sizes.slabBytes,
+      sizes.slabCount,
+      () => {
+        this.#admission.admitWaiting();
+      },
+    );
+    this.#queue = new GroupQueue(this.#pool, sizes.groupBytes, sizes.maxEntryBytes, start.startSequence);
+    this.#admission = new Admission(
+      (bytes) => this.#fits(bytes),
+      (task) => {
+        env.clock.afterTurn(task);
+      },
+    );
+    this.#writer = new GroupWriter({
+      devices: this.#rings.map((ring, index) => ({
+        ring,
+        device: recovery.homes[index]?.device ?? first.device,
+      })),
+      queue: this.#queue,
+      clock: env.clock,
+      logId: recovery.logId,
+      nodeId: recovery.owner.nodeId,
+      nodeEpoch: options.nodeEpoch,
+      writesInFlight: sizes.writesInFlight,
+      budget: options.budget,
+      durableSequence: start.ackedUpTo,
+      confirm: (group) => {
+        this.#confirm(group);
+      },
+      onDurable: (group) => {
+        listener.onDurable(group);
+      },
+      onProgress: () => {
+        this.#checkpointer.schedule();
+        this.#askForRoom();
+      },
+      onRoomWanted: () => {
+        this.#freeTrimmed();
+      },
+      onError: (error) => {
+        this.#fail(error);
+      },
+    });
+    this.#checkpointer = new Checkpointer({
+      write: (checkpoint) => superblocks.write(checkpoint),
+      clock: env.clock,
+      intervalMs: options.superblockIntervalMs ?? DEFAULT_SUPERBLOCK_INTERVAL_MS,
+      saved: start,
+      current: () => this.#checkpoint(),
+      onSaved: (newest, freed) => {
+        this.#onSaved(newest, freed);
+      },
+      onError: (error) => {
+        this.#fail(error);
+      },
+    });
+  }
+
+  /** Without what was trimmed: it is written over as soon as it is needed. */
+  get usedBytes(): number {
+    return this.#rings.reduce((sum, ring) => sum + ring.usedBytes, this.#queue.sizeBytes);
+  }
+
+  get capacityBytes(): number {
+    return this.#rings.reduce((sum, ring) => sum + ring.ringBytes, 0);
+  }
+
+  /** The newest acknowledged group. */
+  get durableSequence(): number {
+    return this.#writer.durableSequence;
+  }
+
+  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+    if (this.#ended !== undefined) throw this.#ended;
+    const bytes = worstCaseBytes(payloadBytes, entryCount, this.#groupBytes, this.#pool.slabBytes);
+    this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
+    const waiting = this.#admission.enter(bytes);
+    if (waiting === undefined) return undefined;
+    this.#askForRoom();
+    return waiting;
+  }
+
+  append(
+    streamId: number,
+    baseOffset: number,
+    count: number,
+    maxTimestampMs: number,
+    bytes: Uint8Array,
+  ): WalGroup {
+    if (this.#ended !== undefined) throw this.#ended;
+    const group = this.#queue.append(streamId, baseOffset, count, maxTimestampMs, bytes);
+    if (!this.#isPumpScheduled) {
+      this.#isPumpScheduled = true;
+      // Once for all appends of this turn: they share a write.
+      this.#env.clock.afterTurn(() => {
+        this.#isPumpScheduled = false;
+        this.#writer.pump();
+      });
+    }
+    return group;
+  }
+
+  trim(sequence: number): Promise<void> {
+    const trimmed = this.#trim(sequence);
+    // Whoever does not wait learns of a failure by `onFailed`; it must not end the process as an unhandled rejection.
+    trimmed.catch(() => undefined);
+    return trimmed;
+  }
+
+  async #trim(sequence: number): Promise<void> {
+    invariant(sequence <= this.#writer.durableSequence, 'I27', 'only durable groups are trimmed', {
+      sequence,
+      durable: this.#writer.durableSequence,
+    });
+    if (this.#isOver) throw this.#ended ?? new WalClosedError('the WAL was closed');
+    if (sequence > this.#trimmedSequence) {
+      this.#trimmedSequence = sequence;
+      for (const ring of this.#rings) ring.trim(sequence);
+    }
+    if (sequence < this.#checkpointer.savedStartSequence) return;
+    const saved = new Promise<undefined>((resolve, reject) => {
+      this.#trimWaiters.push({
+        sequence,
+        resolve: () => {
+          resolve(undefined);
+        },
+        reject,
+      });
+    });
+    this.#checkpointer.schedule();
+    this.#askForRoom();
+    await saved;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#ended ??= new WalClosedError('the WAL was closed');
+    this.#admission.rejectAll(this.#ended);
+    this.#writer.pump();
+    await this.#writer.drained();
+    if (!this.#isOver) await this.#saveFinalState();
+    await this.#checkpointer.idle;
+    await Promise.all(this.#devices.map((device) => device.close()));
+  }
+
+  async #saveFinalState(): Promise<void> {
+    try {
+      await this.#checkpointer.finish();
+      this.#isOver = true;
+      for (const waiter of this.#trimWaiters.splice(0)) waiter.resolve();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** The fence proof, after the write (I7). */
+  #confirm(group: Group): void {
+    if (this.#stillOwner()) return;
+    throw new WalClosedError(
+      `group ${group.sequence} is written, but this broker may be fenced: it is not acknowledged`,
+    );
+  }
+
+  #onSaved(newest: Checkpoint, freed: Checkpoint): void {
+    for (const [index, ring] of this.#rings.entries()) {
+      const position = freed.startPositions[index];
+      if (position !== undefined) ring.free(position);
+    }
+    while (this.#trimWaiters[0] !== undefined && this.#trimWaiters[0].sequence < newest.startSequence) {
+      this.#trimWaiters.shift()?.resolve();
+    }
+    this.#writer.pump();
+    this.#admission.admitWaiting();
+    this.#askForRoom();
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const error = new WalClosedError(`the WAL failed and acknowledges nothing any more: ${why}`, { cause });
+    this.#ended = error;
+    this.#env.events.error('wal.failed', { error: why });
+    this.#checkpointer.stop();
+    for (const group of [...this.#writer.stop(), ...this.#queue.drop()]) group.fail(error);
+    this.#admission.rejectAll(error);
+    for (const waiter of this.#trimWaiters.splice(0)) waiter.reject(error);
+    this.#listener.onFailed(error);
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#hasMemory(bytes) && this.#hasRingSpace(bytes);
+  }
+
+  #hasMemory(bytes: number): boolean {
+    return bytes <= this.#pool.roomBytes || this.#slabsFor(bytes) <= this.#pool.emptySlabs;
+  }
+
+  /** Neighbours that do not share a slab together exceed one. */
+  #slabsFor(bytes: number): number {
+    return Math.floor((2 * bytes) / this.#pool.slabBytes) + 1;
+  }
+
+  #hasRingSpace(bytes: number): boolean {
+    const writableBytes = this.#rings.reduce((sum, ring) => sum + ring.writableBytes, 0);
+    return bytes + this.#skippedBytes() + this.#queue.sizeBytes <= writableBytes;
+  }
+
+  /** The most that the ends of laps can take away. */
+  #skippedBytes(): number {
+    return this.#rings.length * this.#maxGroupBytes;
+  }
+
+  /** Sets in motion what can make room for those who wait. */
+  #askForRoom(): void {
+    const bytes = this.#admission.wantedBytes;
+    if (bytes === 0) return;
+    if (!this.#hasRingSpace(bytes)) this.#freeTrimmed();
+    // One slab more than needed: groups are let go of one by one, and the first and last slab may stay held in part.
+    if (!this.#hasMemory(bytes)) {
+      this.#listener.onMemoryWanted((this.#slabsFor(bytes) + 1) * this.#pool.slabBytes);
+    }
+  }
+
+  #freeTrimmed(): void {
+    if (this.#rings.some((ring) => ring.unsavedBytes > 0)) this.#checkpointer.hurry();
+  }
+
+  #refuseWhatNeverFits(bytes: number, payloadBytes: number, entryCount: number): void {
+    if (
+      this.#slabsFor(bytes) > this.#pool.slabCount ||
+      bytes + this.#skippedBytes() > this.capacityBytes ||
+      (entryCount === 1 && payloadBytes > this.maxEntryBytes)
+    ) {
+      throw new EntryTooLargeError(
+        `${payloadBytes} bytes in ${entryCount} entries can never be appended at once: an entry may have ` +
+          `${this.maxEntryBytes} bytes, the WAL has ${this.#pool.slabCount} slabs of ${this.#pool.slabBytes} bytes ` +
+          `and a ring of ${this.capacityBytes}; send less in one request or give the WAL more memory`,
+      );
+    }
+  }
+
+  #checkpoint(): Checkpoint {
+    return {
+      startSequence: this.#trimmedSequence + 1,
+      ackedUpTo: this.#writer.durableSequence,
+      startPositions: this.#rings.map((ring) => ring.trimmedPosition),
+    };
+  }
+}
+
+interface Sizes {
+  readonly groupBytes: number;
+  readonly maxEntryBytes: number;
+  readonly maxGroupBytes: number;
+  readonly writesInFlight: number;
+  readonly slabBytes: number;
+  readonly slabCount: number;
+}
+
+function sizesOf(devices: readonly BlockDevice[], options: BlockWalOptions): Sizes {
+  const groupBytes = options.groupBytes ?? OPERATION_BYTES;
+  const maxEntryBytes = options.maxEntryBytes ?? DEFAULT_MAX_ENTRY_BYTES;
+  const slabBytes = options.slabBytes ?? DEFAULT_SLAB_BYTES;
+  const writesInFlight = options.writesInFlight ?? DEFAULT_WRITES_IN_FLIGHT;
+  const maxGroupBytes = alignUp(
+    Math.max(groupBytes, GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES + maxEntryBytes),
+  );
+  const slabCount = Math.floor((options.memoryBytes ?? DEFAULT_MEMORY_BYTES) / slabBytes);
+  const smallest = Math.min(...devices.map((device) => ringBytesOf(device.capacityBytes)));
+  const problems = [
+    ...(groupBytes < alignUp(1) ? [`groupBytes is ${groupBytes}, at least ${alignUp(1)} is needed`] : []),
+    ...(slabBytes !== alignUp(slabBytes)
+      ? [`slabBytes is ${slabBytes}, not a multiple of ${alignUp(1)}`]
+      : []),
+    ...(slabBytes < maxGroupBytes
+      ? [`slabBytes is ${slabBytes}, the largest group has ${maxGroupBytes}`]
+      : []),
+    ...(slabCount < 2 ? [`memory for ${slabCount} slabs of ${slabBytes}, at least 2 are needed`] : []),
+    ...(writesInFlight < 1 ? [`writesInFlight is ${writesInFlight}, at least 1 is needed`] : []),
+    ...(smallest < RING_GROUPS_MIN * maxGroupBytes
+      ? [`the smallest ring has ${smallest} bytes, ${RING_GROUPS_MIN} of the largest groups need more`]
+      : []),
+  ];
+  if (problems.length > 0)
+    throw new WalOptionsError(`the sizes of the WAL do not fit together: ${problems.join('; ')}`);
+  return { groupBytes, maxEntryBytes, maxGroupBytes, writesInFlight, slabBytes, slabCount };
+}

@@ -1,0 +1,83 @@
+import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
+import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
+
+interface Waiter {
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * The most memory and ring space that `entryCount` entries of `payloadBytes` in all can take, whatever their sizes
+ * are. Groups are filled first come, first served, so two neighbours together exceed one full group (or one slab,
+ * where a slab ended early); each brings a header and less than one block of padding, and the group that was open
+ * before may be padded further once.
+ */
+export function worstCaseBytes(
+  payloadBytes: number,
+  entryCount: number,
+  groupBytes: number,
+  slabBytes: number,
+): number {
+  const entriesBytes = payloadBytes + entryCount * ENTRY_HEADER_BYTES;
+  const fullGroups = Math.floor(entriesBytes / (groupBytes - GROUP_HEADER_BYTES));
+  const fullSlabs = Math.floor(entriesBytes / (slabBytes - GROUP_HEADER_BYTES - DEVICE_BLOCK_BYTES));
+  const groups = Math.min(entryCount, 2 * fullGroups + 2 * fullSlabs + 2);
+  return entriesBytes + groups * GROUP_HEADER_BYTES + (groups + 1) * (DEVICE_BLOCK_BYTES - 1);
+}
+
+/**
+ * First come, first served. Whoever is let in at once appends in the same turn, so nothing needs to be remembered
+ * for it. Whoever waited appends in a promise reaction: until the turn is over its bytes count as taken and nobody
+ * overtakes it. What was admitted and then not appended (a batch was refused) costs nothing after the turn.
+ */
+export class Admission {
+  readonly #fits: (bytes: number) => boolean;
+  readonly #afterTurn: (task: () => void) => void;
+  readonly #waiters: Waiter[] = [];
+  #grantedBytes = 0;
+
+  constructor(fits: (bytes: number) => boolean, afterTurn: (task: () => void) => void) {
+    this.#fits = fits;
+    this.#afterTurn = afterTurn;
+  }
+
+  /** What the first in line needs, together with all that was let in this turn; 0 when nobody waits. */
+  get wantedBytes(): number {
+    const first = this.#waiters[0];
+    return first === undefined ? 0 : this.#grantedBytes + first.bytes;
+  }
+
+  enter(bytes: number): Promise<void> | undefined {
+    if (this.#waiters.length === 0 && this.#grantedBytes === 0 && this.#fits(bytes)) return undefined;
+    return new Promise<undefined>((resolve, reject) => {
+      this.#waiters.push({
+        bytes,
+        resolve: () => {
+          resolve(undefined);
+        },
+        reject,
+      });
+    });
+  }
+
+  /** Something was freed. */
+  admitWaiting(): void {
+    for (let first = this.#waiters[0]; first !== undefined; first = this.#waiters[0]) {
+      if (!this.#fits(this.#grantedBytes + first.bytes)) return;
+      this.#waiters.shift();
+      if (this.#grantedBytes === 0) {
+        this.#afterTurn(() => {
+          this.#grantedBytes = 0;
+          this.admitWaiting();
+        });
+      }
+      this.#grantedBytes += first.bytes;
+      first.resolve();
+    }
+  }
+
+  rejectAll(error: Error): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+}

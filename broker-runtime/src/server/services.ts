@@ -1,4 +1,5 @@
 import type { MemoryShare } from '../base/memory-budget.ts';
+import type { GroupCoordinator } from '../coordinator/group-coordinator.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import type { Env } from '../ports/env.ts';
@@ -6,14 +7,14 @@ import type { Address } from '../ports/network.ts';
 import type { ServerOptions } from './options.ts';
 
 /**
- * What handlers work on. `broker.ts` builds it; a handler gets all it needs from here and keeps no state of its
- * own. The group coordinator joins here with its own interface.
+ * What handlers work on. `broker.ts` builds it; a handler gets all it needs from here and keeps no state of its own.
  */
 export interface Services {
   readonly env: Env;
   readonly brokerId: number;
   readonly metadata: ClusterMetadata;
   readonly partitions: Partitions;
+  readonly groups: GroupCoordinator;
   readonly brokers: Brokers;
   readonly settings: BrokerSettings;
   readonly options: ServerOptions;

@@ -1,9 +1,8 @@
 import type { BatchHeader, CompressionType } from '../wire/records/batch-header.ts';
 import { buildBatch, type NewRecord } from '../wire/records/build-batch.ts';
-import { decompress, DecompressionError } from '../wire/records/compression.ts';
-import { InvalidRecordsError, RecordCursor } from '../wire/records/read-records.ts';
 import type { OffsetMap } from './offset-map.ts';
 import type { ProducerState } from './producer-state.ts';
+import { readableRecords } from './readable-records.ts';
 
 /** What one pass of the cleaner knows. */
 export interface CleaningPass {
@@ -21,20 +20,6 @@ export interface CleaningPass {
   readonly producers: Pick<ProducerState, 'isLastBatch'>;
   /** Told of every tombstone that stays, and until when. */
   readonly onTombstone: (deleteHorizonMs: number) => void;
-}
-
-/** The records of a batch that may be looked into; undefined for one that is not what its header says. */
-export function readableRecords(batch: BatchHeader): RecordCursor | undefined {
-  try {
-    const payload = decompress(batch.compression, batch.payload);
-    // Walked once to the end: a batch that breaks in its middle must not be cleaned up to there.
-    const walk = new RecordCursor(batch, payload);
-    while (walk.next());
-    return new RecordCursor(batch, payload);
-  } catch (error) {
-    if (error instanceof InvalidRecordsError || error instanceof DecompressionError) return undefined;
-    throw error;
-  }
 }
 
 /**

@@ -3,10 +3,11 @@ import type { Clock } from '../ports/clock.ts';
 import type { Stream, StreamEntry, StreamRange } from '../store/stream.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
-import { type CleaningPass, cleanBatch, emptyBatch, readableRecords } from './batch-cleaner.ts';
+import { type CleaningPass, cleanBatch, emptyBatch } from './batch-cleaner.ts';
 import { streamEntries } from './log-scan.ts';
 import { OffsetMap } from './offset-map.ts';
 import type { PartitionState } from './partition-state.ts';
+import { readableRecords } from './readable-records.ts';
 
 /** Memory of the map of keys: about half a million keys a pass. Partitions are cleaned one at a time. */
 const OFFSET_MAP_BYTES = 16 * 1024 * 1024;

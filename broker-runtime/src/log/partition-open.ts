@@ -11,6 +11,8 @@ export interface RebuiltPartition {
   readonly recent: RecentBatches;
   /** Bytes of batches above the snapshot: what the next open would replay again. */
   readonly replayedBytes: number;
+  /** Batches below it are told of by the snapshot. */
+  readonly coveredOffset: number;
 }
 
 /**
@@ -26,7 +28,7 @@ export async function rebuildPartition(data: Stream, states: Stream, env: Env): 
     durableOffset: data.durableOffset,
     endOffset: data.endOffset,
   });
-  const snapshot = await newestSnapshot(states, data.endOffset, env);
+  const snapshot = await newestSnapshot(states, data, env);
   const state = snapshot?.state ?? emptyState();
   const snapshotOffset = Math.max(snapshot?.endOffset ?? 0, data.startOffset);
 
@@ -46,7 +48,7 @@ export async function rebuildPartition(data: Stream, states: Stream, env: Env): 
     replay(new BatchHeader(bytes), state, nowMs);
   }
   state.epochs.trim(data.startOffset);
-  return { state, recent, replayedBytes };
+  return { state, recent, replayedBytes, coveredOffset: snapshotOffset };
 }
 
 function replay(batch: BatchHeader, { epochs, producers }: PartitionState, nowMs: number): void {
@@ -66,23 +68,26 @@ function replay(batch: BatchHeader, { epochs, producers }: PartitionState, nowMs
 }
 
 /**
- * The newest snapshot that is whole and not ahead of the log (a log restored from a backup may end earlier). A
- * snapshot only saves work, so a damaged one is reported and passed over, never an obstacle.
+ * The newest snapshot that is whole and fits the log: not ahead of its end (a log restored from a backup may end
+ * earlier), and not behind its start, for then batches are missing between the two. A snapshot only saves work, so one
+ * that does not serve is reported and passed over, never an obstacle.
  */
 async function newestSnapshot(
   states: Stream,
-  logEndOffset: number,
+  data: Stream,
   env: Env,
 ): Promise<ReturnType<typeof decodeSnapshot> | undefined> {
   let newest: ReturnType<typeof decodeSnapshot> | undefined;
   for await (const { baseOffset: snapshotAt, bytes } of streamEntries(states, states.startOffset)) {
+    const passOver = (reason: string): void =>
+      env.events.warn('log.snapshot-passed-over', { stream: states.id, snapshotAt, reason });
     try {
       const snapshot = decodeSnapshot(bytes);
-      if (snapshot.endOffset <= logEndOffset) newest = snapshot;
-      else env.events.warn('log.snapshot-ahead', { stream: states.id, snapshotAt, logEndOffset });
+      if (snapshot.endOffset > data.endOffset) passOver(`the log ends at ${data.endOffset}`);
+      else if (snapshot.endOffset >= data.startOffset) newest = snapshot;
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
-      env.events.error('log.snapshot-damaged', { stream: states.id, snapshotAt, reason: error.message });
+      passOver(error.message);
     }
   }
   return newest;

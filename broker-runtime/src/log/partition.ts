@@ -21,7 +21,7 @@ import type { PartitionState } from './partition-state.ts';
 import { PendingAppends } from './pending-appends.ts';
 import type { RecentBatches } from './recent-batches.ts';
 import { retentionOffset } from './retention.ts';
-import { type Admit, SnapshotWriter } from './snapshot-writer.ts';
+import { type SnapshotTarget, SnapshotWriter } from './snapshot-writer.ts';
 import { findMaxTimestamp, findTimestamp } from './time-index.ts';
 
 /** One of so many reads has the checksum of its first batch verified (I33). */
@@ -30,17 +30,12 @@ const CHECKSUM_EVERY_READS = 64;
 const nothing = (): void => undefined;
 
 /** What a partition is made of. */
-export interface PartitionSource {
+export interface PartitionSource extends SnapshotTarget {
   readonly topicId: string;
   readonly topic: string;
   readonly partition: number;
   readonly leaderEpoch: number;
-  /** The stream of record batches, and the small one for snapshots of what is known about them. */
-  readonly data: Stream;
-  readonly states: Stream;
   readonly config: LogConfig;
-  readonly env: Env;
-  readonly admit: Admit;
 }
 
 /**
@@ -85,14 +80,7 @@ export class Partition implements PartitionLog {
     this.#config = source.config;
     this.#state = rebuilt.state;
     this.#recent = rebuilt.recent;
-    this.#snapshots = new SnapshotWriter(
-      data,
-      states,
-      rebuilt.state,
-      env,
-      source.admit,
-      rebuilt.replayedBytes,
-    );
+    this.#snapshots = new SnapshotWriter(source, rebuilt);
     this.#highWatermark = data.durableOffset;
     this.#state.epochs.assign(source.leaderEpoch, data.endOffset);
     this.#stopListening = data.onDurable((durableOffset) => this.#advance(durableOffset));
@@ -176,6 +164,7 @@ export class Partition implements PartitionLog {
     }
     const untilOffset = this.#visibleOffset(options.isolation);
     if (fromOffset >= untilOffset) return this.#answer(Errors.NONE);
+    if (maxBytes <= 0 && !options.minOneBatch) return this.#answer(Errors.NONE);
     const firstFits = options.minOneBatch ? Infinity : maxBytes;
     try {
       const slice = this.#data.read(fromOffset, maxBytes, { untilOffset });
@@ -240,13 +229,14 @@ export class Partition implements PartitionLog {
     if (this.#closing.signal.aborted) return;
     this.abandon();
     await this.#maintenance?.catch(nothing);
-    if (this.#snapshots.hasNews) await this.#snapshots.write();
+    await this.#snapshots.cover(this.#data.endOffset);
     await Promise.all([this.#data.flush(), this.#states.flush()]);
   }
 
   /** Stops at once and writes nothing more: the topic was deleted, or another broker leads. */
   abandon(): void {
     this.#closing.abort();
+    this.#snapshots.stop();
     this.#stopListening();
     this.#notify();
   }
@@ -279,6 +269,7 @@ export class Partition implements PartitionLog {
       offset,
       highWatermark: this.#highWatermark,
     });
+    await this.#snapshots.cover(offset);
     await this.#data.trim(offset);
     this.#state.epochs.trim(this.logStartOffset);
     this.#notify();

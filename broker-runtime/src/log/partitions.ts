@@ -50,14 +50,14 @@ export class PartitionSet {
   }
 
   /**
-   * Synchronous when the partition is open. Undefined: not led by this broker.
-   * @throws {ClosedError} after {@link close}; rejects as {@link openPartition} does, and the next call tries again
+   * Synchronous when the partition is open. Undefined: not led by this broker, or no longer because it stops.
+   * Rejects as {@link openPartition} does; the next call tries again.
    */
   open(topicId: string, partition: number): PartitionLog | Promise<PartitionLog> | undefined {
     const key = keyOf(topicId, partition);
     const open = this.#open.get(key) ?? this.#opening.get(key);
     if (open !== undefined) return open;
-    if (this.#closed) throw new ClosedError('partitions are closed: the broker stops');
+    if (this.#closed) return undefined;
     const assignment = this.#options.assignment(topicId, partition);
     return assignment === undefined ? undefined : this.#startOpening(key, assignment);
   }
@@ -163,6 +163,7 @@ export class PartitionSet {
         const log = await this.open(topicId, partition);
         await log?.maintain();
       } catch (error) {
+        if (error instanceof ClosedError) continue;
         const reason = String(error);
         this.#options.env.events.warn('log.maintenance-failed', { topicId, partition, reason });
       }

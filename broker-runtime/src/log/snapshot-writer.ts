@@ -1,5 +1,6 @@
 import type { Env } from '../ports/env.ts';
 import type { Stream } from '../store/stream.ts';
+import type { RebuiltPartition } from './partition-open.ts';
 import { encodeSnapshot, type PartitionState } from './partition-state.ts';
 
 /** Bytes appended after the last snapshot that make a new one due: about a second of replay from an object store. */
@@ -9,6 +10,14 @@ const SNAPSHOT_EVERY_MS = 10 * 60_000;
 
 /** Admission to the WAL; see `StreamStore.admit`. */
 export type Admit = (payloadBytes: number, entryCount: number) => Promise<void> | undefined;
+
+export interface SnapshotTarget {
+  /** The stream of record batches, and the small one for snapshots of what is known about them. */
+  readonly data: Stream;
+  readonly states: Stream;
+  readonly env: Env;
+  readonly admit: Admit;
+}
 
 /**
  * Writes a partition's state into its state stream, so that the next open replays little. Two snapshots are kept:
@@ -22,22 +31,18 @@ export class SnapshotWriter {
   readonly #admit: Admit;
   #pendingBytes: number;
   #writtenAtMs: number;
+  #coveredOffset: number;
+  #stopped = false;
   #running: Promise<void> | undefined;
 
-  constructor(
-    data: Stream,
-    states: Stream,
-    state: PartitionState,
-    env: Env,
-    admit: Admit,
-    pendingBytes: number,
-  ) {
+  constructor({ data, states, env, admit }: SnapshotTarget, rebuilt: RebuiltPartition) {
     this.#data = data;
     this.#states = states;
-    this.#state = state;
     this.#env = env;
     this.#admit = admit;
-    this.#pendingBytes = pendingBytes;
+    this.#state = rebuilt.state;
+    this.#pendingBytes = rebuilt.replayedBytes;
+    this.#coveredOffset = rebuilt.coveredOffset;
     this.#writtenAtMs = env.clock.monotonicMs();
   }
 
@@ -46,6 +51,7 @@ export class SnapshotWriter {
     this.#pendingBytes += sizeBytes;
     if (this.#pendingBytes < SNAPSHOT_EVERY_BYTES || this.#running !== undefined) return;
     this.#env.clock.afterTurn(() => {
+      if (this.#stopped) return;
       this.write().catch((error: unknown) => {
         // Nothing is lost: the next round of maintenance, or the close, tries again.
         this.#env.events.warn('log.snapshot-failed', { stream: this.#states.id, reason: String(error) });
@@ -60,8 +66,17 @@ export class SnapshotWriter {
     );
   }
 
-  get hasNews(): boolean {
-    return this.#pendingBytes > 0;
+  /** No more snapshots of its own accord. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /**
+   * Makes sure that a durable snapshot tells of all batches below `offset`. Asked for before they are deleted: a
+   * producer whose newest batch stands neither in the log nor in a snapshot would be refused.
+   */
+  async cover(offset: number): Promise<void> {
+    while (this.#coveredOffset < offset) await this.write();
   }
 
   /** Writes the state as it is at the call (or joins the writing under way); durable when it resolves. */
@@ -79,6 +94,7 @@ export class SnapshotWriter {
     const previousOffset = Math.max(this.#states.endOffset - 1, this.#states.startOffset);
     await this.#states.append(this.#states.endOffset, 1, this.#env.clock.wallMs(), bytes).durable;
     this.#pendingBytes -= pendingBytes;
+    this.#coveredOffset = endOffset;
     this.#writtenAtMs = this.#env.clock.monotonicMs();
     if (previousOffset > this.#states.startOffset) await this.#states.trim(previousOffset);
   }

@@ -1,8 +1,8 @@
 import type { Stream } from '../store/stream.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
-import { recordsOf } from '../wire/records/read-records.ts';
 import { streamEntries } from './log-scan.ts';
 import type { TimestampOffset } from './partition-log.ts';
+import { readableRecords } from './readable-records.ts';
 
 /**
  * The first record at or above `timestampMs` below `untilOffset`. Narrowed from ranges in objects, which carry their
@@ -71,8 +71,8 @@ function firstRecordAt(
   timestampMs: number,
   logStartOffset: number,
 ): TimestampOffset | undefined {
-  const records = recordsOf(batch);
-  while (records.next()) {
+  const records = readableRecords(batch);
+  while (records?.next() === true) {
     if (records.timestampMs < timestampMs || records.offset < logStartOffset) continue;
     const { timestampMs: foundMs, offset } = records;
     return { timestampMs: foundMs, offset, leaderEpoch: batch.partitionLeaderEpoch };

@@ -7,6 +7,8 @@ export const MAX_DELETE_KEYS = 1000;
 export const MAX_LIST_KEYS = 1000;
 
 const MAX_KEY_BYTES = 1024;
+/** A segment becomes a file name, which has 255 bytes at most, and upper-case letters take two. */
+const MAX_SEGMENT_BYTES = 100;
 const KEY = /^[A-Za-z0-9!_.*'()-]+(\/[A-Za-z0-9!_.*'()-]+)*$/;
 const PREFIX = /^[A-Za-z0-9!_.*'()/-]*$/;
 
@@ -15,15 +17,12 @@ export function checkKey(key: string): void {
   const isAllowed =
     key.length <= MAX_KEY_BYTES &&
     KEY.test(key) &&
-    !key.split('/').some((segment) => segment === '.' || segment === '..');
+    !key.split('/').some((part) => part === '.' || part === '..' || part.length > MAX_SEGMENT_BYTES);
   invariant(
     isAllowed,
     'object-key',
-    "a key is 1 to 1024 of [A-Za-z0-9!_.*'()/-] without empty, . or .. parts",
-    {
-      key: JSON.stringify(key.slice(0, 100)),
-      keyBytes: key.length,
-    },
+    "a key is 1 to 1024 of [A-Za-z0-9!_.*'()/-], no part of it empty, '.', '..' or longer than 100",
+    { key: JSON.stringify(key.slice(0, 100)), keyBytes: key.length },
   );
 }
 

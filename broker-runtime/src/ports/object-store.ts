@@ -6,7 +6,8 @@ import { MillraceError } from '../base/errors.ts';
  * Semantics every adapter keeps (the conformance suite in `test/conformance` checks them):
  *   - a key holds one immutable body at a time; reads after a committed write see it; list is consistent
  *   - `put` applies its condition and its body in one atomic step per key
- *   - keys are 1 to 1024 bytes of [A-Za-z0-9!_.*'()/-], no empty, '.' or '..' segment, and list in byte order
+ *   - keys are 1 to 1024 bytes of [A-Za-z0-9!_.*'()/-], no empty, '.' or '..' segment and none longer than 100
+ *     bytes, and list in byte order
  */
 export interface ObjectStore {
   /**

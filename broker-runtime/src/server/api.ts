@@ -1,4 +1,4 @@
-import { invariant } from '../base/errors.ts';
+import { MillraceError, invariant } from '../base/errors.ts';
 import type { Address } from '../ports/network.ts';
 import { apiOf, type ApiVersionRange } from '../wire/api-keys.ts';
 import type { ErrorCode } from '../wire/errors.ts';
@@ -53,6 +53,11 @@ export type Handler<Request, Response> = (
   request: Request,
   context: RequestContext,
 ) => Response | undefined | Promise<Response | undefined>;
+
+/** A request failed and wants no reply: its connection is closed, which is all there is to tell. */
+export class UnanswerableError extends MillraceError {
+  readonly code = 'UNANSWERABLE';
+}
 
 export interface ApiDefinition<Request extends Fields, Response extends Fields> {
   /** Of `ApiKey`; the versions served are those of `wire/api-keys`. */

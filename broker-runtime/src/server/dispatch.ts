@@ -4,7 +4,7 @@ import { DecodeError, MessageReader, decodeMessage } from '../wire/codec.ts';
 import { Errors } from '../wire/errors.ts';
 import { encodeResponse, readRequestHeader, type RequestHeader } from '../wire/headers.ts';
 import type { EncodableFields, Fields } from '../wire/schema.ts';
-import type { Api, Handler } from './api.ts';
+import { UnanswerableError, type Api, type Handler } from './api.ts';
 import { Exchange, type ExchangeOwner } from './exchange.ts';
 import type { Frame } from './frame.ts';
 import type { Services } from './services.ts';
@@ -104,6 +104,8 @@ export class Dispatcher {
       exchange.fault('failed-request', error.code);
     } else if (error instanceof DecodeError) {
       exchange.fault('malformed-request', error.message);
+    } else if (error instanceof UnanswerableError) {
+      exchange.fault('unanswerable-error', error.message);
     } else {
       this.#onFailure({ apiKey: api.key, apiVersion, error });
       if (!this.#answerFailure(exchange, request)) exchange.fault('failed-request', describe(error));

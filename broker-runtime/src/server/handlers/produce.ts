@@ -1,0 +1,177 @@
+import { invariant } from '../../base/errors.ts';
+import type { AppendResult, PartitionLog } from '../../log/partition-log.ts';
+import { EntryTooLargeError } from '../../wal/wal.ts';
+import { ApiKey } from '../../wire/api-keys.ts';
+import { Errors, type ErrorCode } from '../../wire/errors.ts';
+import { ProduceRequest, ProduceResponse } from '../../wire/messages/produce.ts';
+import { BATCH_HEADER_BYTES, BatchHeader, CompressionType } from '../../wire/records/batch-header.ts';
+import type { Encodable } from '../../wire/schema.ts';
+import { UnanswerableError, defineApi } from '../api.ts';
+import type { Services } from '../services.ts';
+import { findTopic, openPartition } from './partition-access.ts';
+
+type TopicData = ProduceRequest['topicData'][number];
+type TopicRow = Encodable<typeof ProduceResponse>['responses'][number];
+type PartitionRow = TopicRow['partitionResponses'][number];
+
+const FIRST_VERSION_BY_ID = 13;
+const FIRST_VERSION_WITH_ZSTD = 7;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** One partition's batch on its way: to a log, or to the error that stops it. */
+interface Work {
+  readonly index: number;
+  readonly bytes: Uint8Array;
+  readonly target: PartitionLog | ErrorCode | Promise<PartitionLog | ErrorCode>;
+}
+
+/** Where the batch got to. */
+interface Outcome {
+  readonly index: number;
+  readonly log?: PartitionLog;
+  readonly appended: AppendResult;
+}
+
+/**
+ * Produce. All partitions of a request are admitted to the WAL together and appended in one turn, so that they share
+ * a group and one write; then the request waits once. The next request of the connection may start after the appends:
+ * producers rely on the order of appends, not on one write ending before the next begins.
+ *
+ *   order of checks: acks · topic · partition · leadership · compression of the version · admission · the batch (log)
+ *
+ * acks 1 and all are the same here: an answer means durable. acks 0 gets no answer, and a close when it fails.
+ */
+export const produceApi = defineApi({
+  key: ApiKey.Produce,
+  request: ProduceRequest,
+  response: ProduceResponse,
+  requestMemory: 'borrowed',
+  handler: (services) => async (request, context) => {
+    const { acks, topicData } = request;
+    const planned = topicData.map((topic) => planTopic(services, topic, acks, context.apiVersion));
+    const topics = planned.flat().every(isOpen) ? planned : await Promise.all(planned.map(opened));
+
+    // No await between being let in at once and the appends: others would be let into the same room.
+    const admitted = admit(services, topics.flat());
+    const refused = typeof admitted === 'number' ? admitted : await admitted;
+    const outcomes = topics.map((works) => works.map((work) => append(work, refused)));
+    context.releaseRequest();
+    context.startNext();
+
+    if (acks === 0) {
+      closeIfRefused(outcomes.flat());
+      return undefined;
+    }
+    const failed = await failedWrites(outcomes.flat());
+    return {
+      responses: topicData.map(({ name, topicId }, at) => ({
+        name,
+        topicId,
+        partitionResponses: (outcomes[at] ?? []).map((outcome) => rowOf(outcome, failed)),
+      })),
+    };
+  },
+  failure: (errorCode, { topicData }) => ({
+    responses: topicData.map(({ name, topicId, partitionData }) => ({
+      name,
+      topicId,
+      partitionResponses: partitionData.map(({ index }) => ({ index, errorCode, baseOffset: -1 })),
+    })),
+  }),
+});
+
+function planTopic(services: Services, data: TopicData, acks: number, version: number): Work[] {
+  const topic = findTopic(services, data, version >= FIRST_VERSION_BY_ID);
+  return data.partitionData.map(({ index, records }) => {
+    const bytes = records ?? NO_BYTES;
+    let target: Work['target'];
+    if (acks < -1 || acks > 1) target = Errors.INVALID_REQUIRED_ACKS;
+    else if (typeof topic === 'number') target = topic;
+    else if (topic.internal) target = Errors.INVALID_TOPIC_EXCEPTION;
+    else if (version < FIRST_VERSION_WITH_ZSTD && isZstd(bytes)) target = Errors.UNSUPPORTED_COMPRESSION_TYPE;
+    else target = openPartition(services, topic, index);
+    return { index, bytes, target };
+  });
+}
+
+function isZstd(bytes: Uint8Array): boolean {
+  return bytes.length >= BATCH_HEADER_BYTES && new BatchHeader(bytes).compression === CompressionType.zstd;
+}
+
+function isOpen({ target }: Work): boolean {
+  return !(target instanceof Promise);
+}
+
+function opened(works: readonly Work[]): Promise<Work[]> {
+  return Promise.all(works.map(async (work) => ({ ...work, target: await work.target })));
+}
+
+/** Reserves room for all batches that have a log, or says why there is none. */
+function admit(services: Services, works: readonly Work[]): ErrorCode | Promise<ErrorCode> {
+  const ready = works.filter((work) => typeof work.target !== 'number');
+  if (ready.length === 0) return Errors.NONE;
+  const bytes = ready.reduce((sum, work) => sum + work.bytes.length, 0);
+  try {
+    return services.admit(bytes, ready.length)?.then(() => Errors.NONE, admissionError) ?? Errors.NONE;
+  } catch (error) {
+    return admissionError(error);
+  }
+}
+
+/** A closed WAL means that this broker stops: retriable, and the client looks for a leader. */
+function admissionError(error: unknown): ErrorCode {
+  return error instanceof EntryTooLargeError ? Errors.MESSAGE_TOO_LARGE : Errors.NOT_LEADER_OR_FOLLOWER;
+}
+
+function append({ index, bytes, target }: Work, refused: ErrorCode): Outcome {
+  if (typeof target === 'number') return { index, appended: refusal(target) };
+  invariant(!(target instanceof Promise), 'I14', 'a batch is appended to a partition that is open');
+  if (refused !== Errors.NONE) return { index, log: target, appended: refusal(refused) };
+  return { index, log: target, appended: target.append(bytes, { origin: 'client' }) };
+}
+
+function refusal(error: ErrorCode): AppendResult {
+  return { error, baseOffset: -1, logAppendTimeMs: -1 };
+}
+
+/** Writes that failed. Usually all batches of a request wait for one write. */
+async function failedWrites(outcomes: readonly Outcome[]): Promise<ReadonlySet<Promise<void>>> {
+  const writes = new Set<Promise<void>>();
+  for (const { appended } of outcomes) if (appended.durable !== undefined) writes.add(appended.durable);
+  const pending = [...writes];
+  const results = await Promise.allSettled(pending);
+  return new Set(pending.filter((_, at) => results[at]?.status === 'rejected'));
+}
+
+function rowOf({ index, log, appended }: Outcome, failed: ReadonlySet<Promise<void>>): PartitionRow {
+  const { error, errorMessage, recordErrors, baseOffset, logAppendTimeMs, durable } = appended;
+  if (durable !== undefined && failed.has(durable)) {
+    // Perhaps stored, perhaps not: the producer sends again, and idempotence tells.
+    return { index, errorCode: Errors.KAFKA_STORAGE_ERROR, baseOffset: -1 };
+  }
+  if (error !== Errors.NONE || log === undefined) {
+    return {
+      index,
+      errorCode: error,
+      baseOffset: -1,
+      errorMessage: errorMessage ?? null,
+      recordErrors: (recordErrors ?? []).map((record) => ({
+        batchIndex: record.index,
+        batchIndexErrorMessage: record.message,
+      })),
+    };
+  }
+  return { index, errorCode: error, baseOffset, logAppendTimeMs, logStartOffset: log.logStartOffset };
+}
+
+/** acks=0: success is silent, and a failure can only be told by closing the connection. */
+function closeIfRefused(outcomes: readonly Outcome[]): void {
+  for (const { index, appended } of outcomes) {
+    if (appended.error !== Errors.NONE) {
+      throw new UnanswerableError(`partition ${index} of a produce with acks=0: error ${appended.error}`);
+    }
+    // Nobody waits for this write; its failure stops the broker by other ways.
+    appended.durable?.catch(() => undefined);
+  }
+}

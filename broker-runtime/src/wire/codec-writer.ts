@@ -46,30 +46,37 @@ export class MessageWriter {
   }
 
   bool(value: boolean): void {
-    this.#view.setInt8(this.#reserve(1), value ? 1 : 0);
+    const at = this.#reserve(1);
+    this.#view.setInt8(at, value ? 1 : 0);
   }
   int8(value: number): void {
     if ((value << 24) >> 24 !== value) throw outOfRange('int8', value);
-    this.#view.setInt8(this.#reserve(1), value);
+    const at = this.#reserve(1);
+    this.#view.setInt8(at, value);
   }
   int16(value: number): void {
     if ((value << 16) >> 16 !== value) throw outOfRange('int16', value);
-    this.#view.setInt16(this.#reserve(2), value);
+    const at = this.#reserve(2);
+    this.#view.setInt16(at, value);
   }
   uint16(value: number): void {
     if ((value & 0xffff) !== value) throw outOfRange('uint16', value);
-    this.#view.setUint16(this.#reserve(2), value);
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, value);
   }
   int32(value: number): void {
     if ((value | 0) !== value) throw outOfRange('int32', value);
-    this.#view.setInt32(this.#reserve(4), value);
+    const at = this.#reserve(4);
+    this.#view.setInt32(at, value);
   }
   uint32(value: number): void {
     if (value >>> 0 !== value) throw outOfRange('uint32', value);
-    this.#view.setUint32(this.#reserve(4), value);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value);
   }
   float64(value: number): void {
-    this.#view.setFloat64(this.#reserve(8), value);
+    const at = this.#reserve(8);
+    this.#view.setFloat64(at, value);
   }
 
   /** The number 2^63 stands for 2^63-1, the nearest number there is to Kafka's largest int64. */
@@ -96,10 +103,12 @@ export class MessageWriter {
   unsignedVarint(value: number): void {
     let rest = value;
     while (rest > 0x7f) {
-      this.#view.setUint8(this.#reserve(1), (rest & 0x7f) | 0x80);
+      const at = this.#reserve(1);
+      this.#view.setUint8(at, (rest & 0x7f) | 0x80);
       rest >>>= 7;
     }
-    this.#view.setUint8(this.#reserve(1), rest);
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, rest);
   }
 
   /** A length or count; -1 is null. */
@@ -116,11 +125,13 @@ export class MessageWriter {
     const length = Buffer.byteLength(value);
     if (compact) this.unsignedVarint(length + 1);
     else this.length16(length);
-    this.#bytes.write(value, this.#reserve(length), length, 'utf8');
+    const at = this.#reserve(length);
+    this.#bytes.write(value, at, length, 'utf8');
   }
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#reserve(bytes.length));
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** Makes `bytes` part of the message without copying, unless copying is cheaper. They must not change until sent. */
@@ -153,6 +164,7 @@ export class MessageWriter {
     this.#length += size;
   }
 
+  /** May replace the memory: call it before touching `#bytes` or `#view`, never within the same expression. */
   #reserve(length: number): number {
     const at = this.#length;
     if (at + length <= this.#bytes.length) {

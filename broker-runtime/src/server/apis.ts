@@ -45,4 +45,7 @@ const APIS: readonly Api[] = [
   offsetDeleteApi,
 ];
 
-export const ALL_APIS: readonly Api[] = [...APIS, apiVersionsApi(APIS)];
+/** What a broker's dispatcher is built from. */
+export function allApis(): readonly Api[] {
+  return [...APIS, apiVersionsApi(APIS)];
+}

@@ -16,6 +16,7 @@ export interface Services {
   readonly partitions: Partitions;
   readonly groups: GroupCoordinator;
   readonly brokers: Brokers;
+  readonly settings: BrokerSettings;
   readonly options: ServerOptions;
   /** Record bytes fetches hold until they are sent. */
   readonly fetchMemory: MemoryShare;
@@ -43,4 +44,12 @@ export interface BrokerEndpoint {
   readonly port: number;
   /** The availability zone, or null. */
   readonly rack: string | null;
+}
+
+/** Settings given at start that handlers act on; Kafka's names stand beside them. */
+export interface BrokerSettings {
+  /** `auto.create.topics.enable` */
+  readonly autoCreateTopics: boolean;
+  /** `delete.topic.enable` */
+  readonly deleteTopics: boolean;
 }

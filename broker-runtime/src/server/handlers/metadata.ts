@@ -43,7 +43,7 @@ export const metadataApi = defineApi({
     const topics = all
       ? Array.from(services.metadata.topics(), rowOf)
       : asked.map((topic) => answerFor(services, context, topic, rowOf, missing));
-    if (request.allowAutoTopicCreation && autoCreates(services)) create(services, missing);
+    if (services.settings.autoCreateTopics && request.allowAutoTopicCreation) create(services, missing);
     return {
       brokers: brokers.map(({ id, ...address }) => ({ nodeId: id, ...address })),
       clusterId: services.metadata.clusterId,
@@ -77,10 +77,6 @@ function answerFor(
   if (topicNameProblem(name) !== undefined) return unknown(Errors.INVALID_TOPIC_EXCEPTION, name, ZERO_UUID);
   missing.push(name);
   return unknown(Errors.UNKNOWN_TOPIC_OR_PARTITION, name, ZERO_UUID);
-}
-
-function autoCreates(services: Services): boolean {
-  return services.metadata.brokerSetting('auto.create.topics.enable') === 'true';
 }
 
 function create(services: Services, names: readonly string[]): void {

@@ -122,7 +122,7 @@ function deletable(
     refusal: { name, topicId, errorCode, errorMessage },
   });
   const byId = topicId !== ZERO_UUID;
-  if (services.metadata.brokerSetting('delete.topic.enable') === 'false') {
+  if (!services.settings.deleteTopics) {
     const tells = apiVersion >= FIRST_DELETION_DISABLED;
     return refuse(
       tells ? Errors.TOPIC_DELETION_DISABLED : Errors.INVALID_REQUEST,

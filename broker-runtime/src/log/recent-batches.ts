@@ -22,7 +22,8 @@ export class RecentBatches {
   #totalBytes = 0;
   readonly #tail: TailStep[] = [];
 
-  add(baseOffset: number, endOffset: number, sizeBytes: number): void {
+  /** `inObjects`: the batch is counted among the bytes of ranges already. */
+  add(baseOffset: number, endOffset: number, sizeBytes: number, inObjects = false): void {
     if (this.#length === this.#baseOffsets.length) {
       if (this.#length < MAX_RECENT) this.#grow();
       else {
@@ -35,7 +36,7 @@ export class RecentBatches {
     this.#bytesBefore[slot] = this.#totalBytes;
     this.#length++;
     this.#totalBytes += sizeBytes;
-    this.#addToTail(endOffset, sizeBytes);
+    if (!inObjects) this.#addToTail(endOffset, sizeBytes);
   }
 
   /** Bytes of the batches in [from, until); undefined when `from` is older than the batches remembered. */

@@ -87,14 +87,19 @@ export class WalWorld {
 
   /** Formats if need be, recovers everything and opens under the next epoch. */
   async open(options: Partial<BlockWalOptions> = {}): Promise<OpenLog> {
-    return this.env.clock.run(this.#open(options));
+    return this.env.clock.run(this.start(options));
   }
 
-  async #open(options: Partial<BlockWalOptions>): Promise<OpenLog> {
+  /** The same for a test that moves time itself. */
+  async start(
+    options: Partial<BlockWalOptions> = {},
+    onRecovered: (recovered: readonly RecoveredGroup[]) => void = () => undefined,
+  ): Promise<OpenLog> {
     const devices = this.devices();
     await formatBlockWal(devices, OWNER, this.env);
     const recovery = await recoverBlockWal(devices, OWNER, this.env);
     const recovered = await collect(recovery);
+    onRecovered(recovered);
     const listener = new RecordingListener();
     const wal = await BlockWal.open(
       recovery,

@@ -3,53 +3,21 @@ import type { BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
 import { Admission, worstCaseBytes } from './block/admission.ts';
 import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpointer.ts';
-import { WalMismatchError, WalOptionsError } from './block/errors.ts';
-import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './block/group-layout.ts';
+import { WalMismatchError } from './block/errors.ts';
 import { GroupQueue } from './block/group-queue.ts';
 import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
 import type { Group } from './block/group.ts';
-import { OPERATION_BYTES, type WalBudget } from './block/pacer.ts';
+import { settingsOf, type BlockWalOptions, type WalSettings } from './block/options.ts';
 import type { BlockWalRecovery } from './block/recovery.ts';
-import { alignUp, Ring, ringBytesOf } from './block/ring.ts';
+import { Ring, ringBytesOf } from './block/ring.ts';
 import { SlabPool } from './block/slabs.ts';
 import { EntryTooLargeError, WalClosedError, type Wal, type WalGroup, type WalListener } from './wal.ts';
 
 export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
 export { formatBlockWal, type LogOwner } from './block/format.ts';
+export type { BlockWalOptions } from './block/options.ts';
 export type { WalBudget } from './block/pacer.ts';
 export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';
-
-export interface BlockWalOptions {
-  /** Strictly above every epoch the log was opened with before (I31). */
-  readonly nodeEpoch: number;
-  /**
-   * The fence proof (protocol 3.5, ack rule): asked after each write completed and before it is acknowledged.
-   * False ends the WAL: nothing is acknowledged any more.
-   */
-  readonly stillOwner: () => boolean;
-  /** A group is closed at this size. Default 256 KiB: what io2 counts as one operation. */
-  readonly groupBytes?: number;
-  /** The largest entry; it gets a group of its own. Default 2 MiB: twice Kafka's default `message.max.bytes`. */
-  readonly maxEntryBytes?: number;
-  /** Writes under way on one device. Default 2; up to 4 pays on devices that need milliseconds. */
-  readonly writesInFlight?: number;
-  /** All memory of the WAL and of the tail cache on top of it. Default 64 MiB. */
-  readonly memoryBytes?: number;
-  /** Default 8 MiB. */
-  readonly slabBytes?: number;
-  /** Per device. Default: not paced. */
-  readonly budget?: WalBudget;
-  /** Default 1000 ms. See Checkpointer. */
-  readonly superblockIntervalMs?: number;
-}
-
-const DEFAULT_MAX_ENTRY_BYTES = 2 * 1024 * 1024;
-const DEFAULT_WRITES_IN_FLIGHT = 2;
-const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
-const DEFAULT_SLAB_BYTES = 8 * 1024 * 1024;
-const DEFAULT_SUPERBLOCK_INTERVAL_MS = 1000;
-/** So that the largest group fits wherever the head stands, and a recovery's look-ahead ends within one lap. */
-const RING_GROUPS_MIN = 4;
 
 /** The write-ahead log on raw block devices: a circular log on each device of a stripe set, one order over all. */
 export class BlockWal implements Wal {
@@ -98,7 +66,7 @@ export class BlockWal implements Wal {
           'register the broker again to get a newer one',
       );
     }
-    const sizes = sizesOf(recovery.devices, options);
+    const settings = settingsOf(recovery.devices, options);
     const startPositions = recovery.homes.map(
       ({ device, newest }) => newest.startPosition + ringBytesOf(device.capacityBytes),
     );
@@ -108,8 +76,8 @@ export class BlockWal implements Wal {
       nodeId: recovery.owner.nodeId,
       logId: recovery.logId,
       nodeEpoch: options.nodeEpoch,
-      windowGroups: windowGroupsOf(recovery.devices.length, sizes.writesInFlight),
-      maxGroupBytes: sizes.maxGroupBytes,
+      windowGroups: windowGroupsOf(recovery.devices.length, settings.writesInFlight),
+      maxGroupBytes: settings.maxGroupBytes,
     });
     // Both slots: while a slot of the older epoch remained, losing the other would hide this epoch's groups.
     await superblocks.write(start);
@@ -119,13 +87,13 @@ export class BlockWal implements Wal {
       devices: recovery.devices.length,
       firstSequence: start.startSequence,
     });
-    return new BlockWal(recovery, options, sizes, superblocks, start, env, listener);
+    return new BlockWal(recovery, options, settings, superblocks, start, env, listener);
   }
 
   private constructor(
     recovery: BlockWalRecovery,
     options: BlockWalOptions,
-    sizes: Sizes,
+    settings: WalSettings,
     superblocks: SuperblockWriter,
     start: Checkpoint,
     env: Env,
@@ -135,24 +103,31 @@ export class BlockWal implements Wal {
     this.#listener = listener;
     this.#stillOwner = options.stillOwner;
     this.#devices = recovery.devices;
-    this.#groupBytes = sizes.groupBytes;
-    this.#maxGroupBytes = sizes.maxGroupBytes;
-    this.maxEntryBytes = sizes.maxEntryBytes;
+    this.#groupBytes = settings.groupBytes;
+    this.#maxGroupBytes = settings.maxGroupBytes;
+    this.maxEntryBytes = settings.maxEntryBytes;
     this.#trimmedSequence = start.ackedUpTo;
-    this.#rings = start.startPositions.map(
-      (position, index) => new Ring(ringBytesOf(this.#devices[index]?.capacityBytes ?? 0), position),
-    );
-    const first = recovery.homes[0];
+    const lanes = recovery.devices.map((device, index) => ({
+      device,
+      ring: new Ring(ringBytesOf(device.capacityBytes), start.startPositions[index] ?? 0),
+    }));
+    this.#rings = lanes.map(({ ring }) => ring);
+    const [first] = recovery.devices;
     invariant(first !== undefined, 'wal', 'a log has at least one device');
     this.#pool = new SlabPool(
-      (bytes) => first.device.allocate(bytes),
-      sizes.slabBytes,
-      sizes.slabCount,
+      (bytes) => first.allocate(bytes),
+      settings.slabBytes,
+      settings.slabCount,
       () => {
         this.#admission.admitWaiting();
       },
     );
-    this.#queue = new GroupQueue(this.#pool, sizes.groupBytes, sizes.maxEntryBytes, start.startSequence);
+    this.#queue = new GroupQueue(
+      this.#pool,
+      settings.groupBytes,
+      settings.maxEntryBytes,
+      start.startSequence,
+    );
     this.#admission = new Admission(
       (bytes) => this.#fits(bytes),
       (task) => {
@@ -160,16 +135,13 @@ export class BlockWal implements Wal {
       },
     );
     this.#writer = new GroupWriter({
-      devices: this.#rings.map((ring, index) => ({
-        ring,
-        device: recovery.homes[index]?.device ?? first.device,
-      })),
+      devices: lanes,
       queue: this.#queue,
       clock: env.clock,
       logId: recovery.logId,
       nodeId: recovery.owner.nodeId,
       nodeEpoch: options.nodeEpoch,
-      writesInFlight: sizes.writesInFlight,
+      writesInFlight: settings.writesInFlight,
       budget: options.budget,
       durableSequence: start.ackedUpTo,
       confirm: (group) => {
@@ -192,7 +164,7 @@ export class BlockWal implements Wal {
     this.#checkpointer = new Checkpointer({
       write: (checkpoint) => superblocks.write(checkpoint),
       clock: env.clock,
-      intervalMs: options.superblockIntervalMs ?? DEFAULT_SUPERBLOCK_INTERVAL_MS,
+      intervalMs: settings.superblockIntervalMs,
       saved: start,
       current: () => this.#checkpoint(),
       onSaved: (newest, freed) => {
@@ -348,9 +320,9 @@ export class BlockWal implements Wal {
     return bytes <= this.#pool.roomBytes || this.#slabsFor(bytes) <= this.#pool.emptySlabs;
   }
 
-  /** Neighbours that do not share a slab together exceed one. */
+  /** What fits in one slab fits in a fresh one; else two neighbours, one of which began a new slab, exceed one together. */
   #slabsFor(bytes: number): number {
-    return Math.floor((2 * bytes) / this.#pool.slabBytes) + 1;
+    return bytes <= this.#pool.slabBytes ? 1 : Math.floor((2 * bytes) / this.#pool.slabBytes) + 1;
   }
 
   #hasRingSpace(bytes: number): boolean {
@@ -358,9 +330,12 @@ export class BlockWal implements Wal {
     return bytes + this.#skippedBytes() + this.#queue.sizeBytes <= writableBytes;
   }
 
-  /** The most that the ends of laps can take away. */
+  /**
+   * Kept free on every device: the end of a lap may take away the size of one group, and a group must find its size
+   * in one piece on some device, not in sum over all.
+   */
   #skippedBytes(): number {
-    return this.#rings.length * this.#maxGroupBytes;
+    return 2 * this.#rings.length * this.#maxGroupBytes;
   }
 
   /** Sets in motion what can make room for those who wait. */
@@ -399,42 +374,4 @@ export class BlockWal implements Wal {
       startPositions: this.#rings.map((ring) => ring.trimmedPosition),
     };
   }
-}
-
-interface Sizes {
-  readonly groupBytes: number;
-  readonly maxEntryBytes: number;
-  readonly maxGroupBytes: number;
-  readonly writesInFlight: number;
-  readonly slabBytes: number;
-  readonly slabCount: number;
-}
-
-function sizesOf(devices: readonly BlockDevice[], options: BlockWalOptions): Sizes {
-  const groupBytes = options.groupBytes ?? OPERATION_BYTES;
-  const maxEntryBytes = options.maxEntryBytes ?? DEFAULT_MAX_ENTRY_BYTES;
-  const slabBytes = options.slabBytes ?? DEFAULT_SLAB_BYTES;
-  const writesInFlight = options.writesInFlight ?? DEFAULT_WRITES_IN_FLIGHT;
-  const maxGroupBytes = alignUp(
-    Math.max(groupBytes, GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES + maxEntryBytes),
-  );
-  const slabCount = Math.floor((options.memoryBytes ?? DEFAULT_MEMORY_BYTES) / slabBytes);
-  const smallest = Math.min(...devices.map((device) => ringBytesOf(device.capacityBytes)));
-  const problems = [
-    ...(groupBytes < alignUp(1) ? [`groupBytes is ${groupBytes}, at least ${alignUp(1)} is needed`] : []),
-    ...(slabBytes !== alignUp(slabBytes)
-      ? [`slabBytes is ${slabBytes}, not a multiple of ${alignUp(1)}`]
-      : []),
-    ...(slabBytes < maxGroupBytes
-      ? [`slabBytes is ${slabBytes}, the largest group has ${maxGroupBytes}`]
-      : []),
-    ...(slabCount < 2 ? [`memory for ${slabCount} slabs of ${slabBytes}, at least 2 are needed`] : []),
-    ...(writesInFlight < 1 ? [`writesInFlight is ${writesInFlight}, at least 1 is needed`] : []),
-    ...(smallest < RING_GROUPS_MIN * maxGroupBytes
-      ? [`the smallest ring has ${smallest} bytes, ${RING_GROUPS_MIN} of the largest groups need more`]
-      : []),
-  ];
-  if (problems.length > 0)
-    throw new WalOptionsError(`the sizes of the WAL do not fit together: ${problems.join('; ')}`);
-  return { groupBytes, maxEntryBytes, maxGroupBytes, writesInFlight, slabBytes, slabCount };
 }

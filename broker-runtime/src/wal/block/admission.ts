@@ -1,5 +1,6 @@
 import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
 import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
+import { alignUp } from './ring.ts';
 
 interface Waiter {
   readonly bytes: number;
@@ -20,6 +21,7 @@ export function worstCaseBytes(
   slabBytes: number,
 ): number {
   const entriesBytes = payloadBytes + entryCount * ENTRY_HEADER_BYTES;
+  if (entryCount === 1) return alignUp(GROUP_HEADER_BYTES + entriesBytes);
   const fullGroups = Math.floor(entriesBytes / (groupBytes - GROUP_HEADER_BYTES));
   const fullSlabs = Math.floor(entriesBytes / (slabBytes - GROUP_HEADER_BYTES - DEVICE_BLOCK_BYTES));
   const groups = Math.min(entryCount, 2 * fullGroups + 2 * fullSlabs + 2);

@@ -15,6 +15,7 @@ export class GroupQueue {
   readonly #maxEntryBytes: number;
   readonly #groups: Group[] = [];
   #filling: Group | undefined;
+  #closedBytes = 0;
   #nextSequence: number;
 
   constructor(pool: SlabPool, groupBytes: number, maxEntryBytes: number, firstSequence: number) {
@@ -31,11 +32,13 @@ export class GroupQueue {
 
   /** Takes {@link first} for writing: it takes no more entries. */
   shift(): void {
-    if (this.#groups.shift() === this.#filling) this.#filling = undefined;
+    const group = this.#groups.shift();
+    if (group === this.#filling) this.#filling = undefined;
+    else this.#closedBytes -= group?.sizeBytes ?? 0;
   }
 
   get sizeBytes(): number {
-    return this.#groups.reduce((sum, group) => sum + group.sizeBytes, 0);
+    return this.#closedBytes + (this.#filling?.sizeBytes ?? 0);
   }
 
   append(
@@ -53,6 +56,7 @@ export class GroupQueue {
   /** Empties the queue. */
   drop(): Group[] {
     this.#filling = undefined;
+    this.#closedBytes = 0;
     return this.#groups.splice(0);
   }
 
@@ -70,6 +74,7 @@ export class GroupQueue {
     ) {
       return filling;
     }
+    this.#closedBytes += filling?.sizeBytes ?? 0;
     const slab = this.#pool.slabFor(alignUp(GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES + lengthBytes));
     const group = new Group(this.#nextSequence++, this.#pool, slab);
     this.#groups.push(group);

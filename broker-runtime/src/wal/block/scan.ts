@@ -23,7 +23,7 @@ export interface ScannedGroup {
 export class DeviceScan {
   readonly home: SuperblockHome;
   readonly ringBytes: number;
-  /** Ranges between groups in which no group was found: ends of laps, or damage. */
+  /** Ranges between groups in which no group was found, and that are not the skipped end of a lap. */
   readonly gaps: WalDamage[] = [];
   readonly #nodeEpoch: number;
   readonly #lookAheadBytes: number;
@@ -78,7 +78,9 @@ export class DeviceScan {
     const bytes = await this.#read(position, sizeBytes, this.#endPosition);
     const payload = bytes.subarray(GROUP_HEADER_BYTES, GROUP_HEADER_BYTES + header.payloadBytes);
     const isIntact = crc32c(payload) === header.payloadCrc;
-    if (position > this.#lastEnd) this.gaps.push(this.#damage(this.#lastEnd, position - this.#lastEnd));
+    const gapBytes = position - this.#lastEnd;
+    const isLapEnd = position % this.ringBytes === 0 && gapBytes < sizeBytes;
+    if (gapBytes > 0 && !isLapEnd) this.gaps.push(this.#damage(this.#lastEnd, gapBytes));
     this.#position = position + sizeBytes;
     this.#lastEnd = this.#position;
     return { header, damage, payload: isIntact ? payload.slice() : undefined };

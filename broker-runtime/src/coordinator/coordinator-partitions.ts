@@ -14,7 +14,7 @@ export interface CoordinatorOptions {
   readonly env: Env;
   readonly config: GroupConfig;
   readonly brokerId: number;
-  readonly metadata: ClusterMetadata;
+  readonly metadata: Pick<ClusterMetadata, 'topicByName' | 'createTopics' | 'onChange'>;
   /** The log of one partition of `__consumer_offsets`; undefined when this broker does not lead it. */
   readonly openLog: (topicId: string, partition: number) => Promise<OffsetsLog | undefined>;
 }

@@ -1,4 +1,4 @@
-import { decodeVersioned, DecodeError } from '../wire/codec.ts';
+import { decodeMessage, DecodeError, MessageReader } from '../wire/codec.ts';
 import { ConsumerProtocolSubscription } from '../wire/messages/consumer-protocol.ts';
 import type { Group } from './group.ts';
 
@@ -19,8 +19,7 @@ export function subscribedTopics(group: Group): ReadonlySet<string> | undefined 
   const topics = new Set<string>();
   for (const member of group.members.all()) {
     try {
-      const metadata = member.metadataOf(protocolName);
-      const subscription = decodeVersioned(ConsumerProtocolSubscription, metadata, { newestAtMost: true });
+      const subscription = readSubscription(member.metadataOf(protocolName));
       for (const topic of subscription.topics) topics.add(topic);
     } catch (error) {
       if (error instanceof DecodeError) return undefined;
@@ -28,4 +27,14 @@ export function subscribedTopics(group: Group): ReadonlySet<string> | undefined 
     }
   }
   return topics;
+}
+
+/**
+ * Every version begins with the fields of version 0, and those are read whatever the version says: kafkajs writes
+ * version 1 and leaves out the partitions that belong to it.
+ */
+function readSubscription(metadata: Uint8Array): ConsumerProtocolSubscription {
+  const reader = new MessageReader(metadata);
+  reader.int16();
+  return decodeMessage(ConsumerProtocolSubscription, 0, reader);
 }

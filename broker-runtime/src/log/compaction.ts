@@ -179,11 +179,10 @@ async function* cleaned(
     if (bytes !== undefined) {
       isEmpty = false;
       const { maxTimestampMs } = new BatchHeader(bytes);
-      // A copy: the memory of history reads is only lent until the next entry is asked for.
       yield {
         ...entry,
         maxTimestampMs: maxTimestampMs < 0 ? entry.maxTimestampMs : maxTimestampMs,
-        bytes: bytes.slice(),
+        bytes,
       };
     } else if (isEmpty) {
       placeholder = { ...entry, bytes: emptyBatch(batch) };

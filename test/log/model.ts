@@ -73,7 +73,10 @@ async function agree(model: LogModel, world: LogWorld): Promise<void> {
   const visible = model.records.filter(
     ({ offset }) => offset >= model.startOffset && offset < partition.highWatermark,
   );
-  if (!model.compacts) { expect(seen).toEqual(visible); return; }
+  if (!model.compacts) {
+    expect(seen).toEqual(visible);
+    return;
+  }
   const byOffset = new Map(visible.map((record) => [record.offset, record]));
   let previous = -1;
   for (const record of seen) {

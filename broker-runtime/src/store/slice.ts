@@ -65,7 +65,7 @@ export class SliceBuilder {
     let until = from;
     while (until < block.entryCount && block.baseOffset(until) < this.#untilOffset) {
       const runBytes = block.payloadAt(until + 1) - block.payloadAt(from);
-      if (!this.#fits(runBytes, until > from)) break;
+      if (!this.#fits(runBytes, until > from || this.hasEntries())) break;
       until++;
     }
     if (until > from) {

@@ -1,4 +1,4 @@
-import { CorruptionError } from '../base/errors.ts';
+import { CorruptionError, invariant } from '../base/errors.ts';
 import { ObjectStoreError } from '../ports/object-store.ts';
 import type { BlockCache, ReadPurpose } from './block-cache.ts';
 import type { BlockRef } from './object-format/layout.ts';
@@ -113,6 +113,7 @@ export class StreamReader {
         if (!this.#tail.read(streamId, builder)) throw new RangesMoved();
         return;
       }
+      const soughtOffset = builder.nextOffset;
       const plan = await this.#plan(streamId, builder.nextOffset, untilOffset, request.maxBytes, purpose);
       const hasAll = await this.#addBlocks(builder, streamId, plan.wants, purpose);
       if (!builder.hasEntries()) builder.skipTo(Math.min(plan.coveredUntil, untilOffset));
@@ -121,6 +122,10 @@ export class StreamReader {
         builder.skipTo(Math.min(committedOffset, untilOffset));
         this.#tail.read(streamId, builder);
       }
+      invariant(builder.nextOffset > soughtOffset, 'I5', 'a round of a read moves on', {
+        streamId,
+        soughtOffset,
+      });
     }
     this.#fetchAhead(request, builder.nextOffset, purpose);
   }
@@ -168,9 +173,11 @@ export class StreamReader {
         indexes[n]?.blocksOf(streamId, Math.max(fromOffset, range.startOffset), untilOffset) ?? [];
       const refs: BlockRef[] = [];
       for (const block of blocks) {
-        if (plannedBytes >= maxBytes) return { wants: withWant(wants, range, refs), coveredUntil };
+        const isFirst = wants.length === 0 && refs.length === 0;
+        if (!isFirst && plannedBytes >= maxBytes)
+          return { wants: withWant(wants, range, refs), coveredUntil };
         // The first block may be used from its last entry on only: it counts for nothing.
-        if (wants.length > 0 || refs.length > 0) plannedBytes += block.length;
+        if (!isFirst) plannedBytes += block.length;
         refs.push(block);
         coveredUntil = block.endOffset;
       }

@@ -189,16 +189,31 @@ describe('what stays', () => {
     expect(new BatchHeader(rig.data.entries[1]?.bytes ?? lying).recordCount).toBe(1);
   });
 
-  test('one empty batch where a whole stretch is gone, so that no range is left without a batch', async () => {
+  test('stuck-at-compacted-end: the last batch of what was cleaned, if only empty, until another follows', async () => {
+    const rig = await compacted({ deleteRetentionMs: 0 });
+    write(rig, [['a', '1']]);
+    write(rig, [['b', null]]);
+    await clean(rig);
+    await rig.env.clock.advance(1);
+    await clean(rig);
+    const batches = (): string[] =>
+      rig.data.entries.map(({ bytes }) => {
+        const { baseOffset, recordCount } = new BatchHeader(bytes);
+        return `${baseOffset}: ${recordCount} records`;
+      });
+    expect(batches()).toEqual(['0: 1 records', '1: 0 records']);
+    expect(await contents(rig)).toEqual(['0:a=1']);
+    write(rig, [['c', '1']]);
+    await clean(rig);
+    expect(batches()).toEqual(['0: 1 records', '2: 1 records']);
+  });
+
+  test('an empty batch where a whole stretch is gone', async () => {
     const rig = await compacted();
     write(rig, [['a', '1']]);
     rig.data.upload();
-    await clean(rig);
     write(rig, [['a', '2']]);
-    const data = rig.data;
-    data.upload();
-    // Cleaned as two spans when the first alone is due: make the second active again by a lag.
-    rig.partition.reconfigure({ ...COMPACTED, minCompactionLagMs: 0 });
+    await rig.run(rig.partition.maintain());
     await clean(rig);
     expect(await contents(rig)).toEqual(['1:a=2']);
     expect(rig.partition.logStartOffset).toBe(0);

@@ -158,7 +158,8 @@ export async function readAll(
     const next = batches.at(-1)?.nextOffset;
     seen.push(...recordsIn(read.pieces).filter((record) => record.offset >= offset));
     read.release();
-    if (next === undefined) break;
+    if (next === undefined)
+      throw new Error(`a consumer at ${offset} never gets to ${partition.highWatermark}`);
     offset = next;
   }
   return seen;

@@ -149,46 +149,44 @@ interface OffsetSpan {
 
 /** Reading is cheaper than writing anew: a span in which every batch stays is left alone. */
 async function isChanged(data: Stream, span: OffsetSpan, pass: CleaningPass, pace: Pace): Promise<boolean> {
-  let placeholderGoes = false;
+  let emptyBatchGoes = false;
   for await (const { bytes } of streamEntries(data, span.startOffset, span.endOffset)) {
     await pace(bytes.length);
+    // An empty batch goes once another one follows it.
+    if (emptyBatchGoes) return true;
     const batch = new BatchHeader(bytes);
-    // Another batch after a placeholder: now it can go.
-    if (placeholderGoes) return true;
     // Compared by memory: `cleanBatch` returns the batch itself when all of it stays.
     if (cleanBatch(batch, pass)?.buffer === bytes.buffer) continue;
     if (batch.recordCount > 0) return true;
-    placeholderGoes = true;
+    emptyBatchGoes = true;
   }
   return false;
 }
 
-/** What is left of a span. Never nothing: an empty batch marks the offsets when all records are gone. */
+/**
+ * What is left of a span. Its last batch stays, if only as an empty one: a consumer moves past offsets that are gone by
+ * the end of the next batch it gets, so at the end of the log it would wait for ever for a batch that is not there.
+ */
 async function* cleaned(
   data: Stream,
   span: OffsetSpan,
   pass: CleaningPass,
   pace: Pace,
 ): AsyncGenerator<StreamEntry, void, undefined> {
-  let isEmpty = true;
-  let placeholder: StreamEntry | undefined;
+  let lastGone: StreamEntry | undefined;
   for await (const entry of streamEntries(data, span.startOffset, span.endOffset)) {
     await pace(entry.bytes.length);
     const batch = new BatchHeader(entry.bytes);
     const bytes = cleanBatch(batch, pass);
-    if (bytes !== undefined) {
-      isEmpty = false;
-      const { maxTimestampMs } = new BatchHeader(bytes);
-      yield {
-        ...entry,
-        maxTimestampMs: maxTimestampMs < 0 ? entry.maxTimestampMs : maxTimestampMs,
-        bytes,
-      };
-    } else if (isEmpty) {
-      placeholder = { ...entry, bytes: emptyBatch(batch) };
+    if (bytes === undefined) {
+      lastGone = { ...entry, bytes: emptyBatch(batch) };
+      continue;
     }
+    lastGone = undefined;
+    const { maxTimestampMs } = new BatchHeader(bytes);
+    yield { ...entry, maxTimestampMs: maxTimestampMs < 0 ? entry.maxTimestampMs : maxTimestampMs, bytes };
   }
-  if (isEmpty && placeholder !== undefined) yield placeholder;
+  if (lastGone !== undefined) yield lastGone;
 }
 
 type Pace = (bytes: number) => Promise<void> | undefined;

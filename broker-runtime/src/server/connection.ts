@@ -207,6 +207,7 @@ export class ClientConnection implements Receiver, ExchangeOwner {
       for (const exchange of answered) exchange.settle();
     } else {
       this.#host.status.bytesOut += bytes;
+      this.#host.status.sends += 1;
       this.#lastActivityMs = this.#host.clock.monotonicMs();
       this.#transport.send(merged, () => {
         this.#host.guard(this, () => {
@@ -238,7 +239,11 @@ export class ClientConnection implements Receiver, ExchangeOwner {
   // ---- The end ------------------------------------------------------------------------------------------------
 
   #endIfFinished(): void {
-    if (this.#ending && !this.#closed && this.requestsInFlight === 0) this.#transport.end();
+    if (!this.#ending || this.#closed || this.requestsInFlight > 0) return;
+    // A paused socket would not hear that the peer has ended too; what it still sends is dropped.
+    this.#reader.close();
+    this.#transport.resume();
+    this.#transport.end();
   }
 
   #dispose(): void {

@@ -4,6 +4,8 @@ import type { CloseReason } from './close-reason.ts';
 export class ServerStatus {
   bytesIn = 0;
   bytesOut = 0;
+  /** Handings-over to sockets: fewer than replies when they leave together. */
+  sends = 0;
   requests = 0;
   /** Requests that ended in a fault of ours. */
   failures = 0;

@@ -38,6 +38,12 @@ describe('lockFolder', () => {
     await second.printed(1);
     expect(second.lines).toEqual(['FolderLockedError']);
 
+    // Regression: a lock whose object nobody kept was released by the garbage collector.
+    holder.process.kill('SIGUSR2');
+    await holder.printed(2);
+    expect(holder.lines).toEqual(['held', 'collected']);
+    expect(() => lockFolder(folder)).toThrow(FolderLockedError);
+
     await holder.kill();
     lockFolder(folder).release();
   });

@@ -42,8 +42,24 @@ export class FileLock {
     this.#database?.exec('ROLLBACK');
   }
 
+  /**
+   * As {@link tryAcquire}, for the life of the process or until close. SQLite drops the lock when its connection
+   * is collected as garbage, and a caller who keeps no reference would lose it at the next collection: the exit
+   * listener is that reference.
+   */
+  tryHold(): boolean {
+    if (!this.tryAcquire()) return false;
+    process.on('exit', this.#onExit);
+    return true;
+  }
+
+  readonly #onExit = (): void => {
+    this.close();
+  };
+
   /** Releases and closes; repeating is harmless. */
   close(): void {
+    process.off('exit', this.#onExit);
     this.release();
     this.#database?.close();
     this.#database = undefined;

@@ -21,7 +21,7 @@ const LOCK_FILE = 'lock';
 export function lockFolder(folder: string): FolderLock {
   mkdirSync(folder, { recursive: true });
   const lock = new FileLock(path.join(folder, LOCK_FILE));
-  if (!lock.tryAcquire()) {
+  if (!lock.tryHold()) {
     lock.close();
     throw new FolderLockedError(
       `the folder ${path.resolve(folder)} is held by another process: stop that one, or use another folder`,

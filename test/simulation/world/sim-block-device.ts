@@ -200,7 +200,8 @@ class SimBlockDevice implements BlockDevice {
     if (this.#state === 'closed') throw new Error(`${this.name} is used after it was closed`);
     checkAligned('I/O', position, bytes.length);
     checkAligned('memory', bytes.byteOffset, bytes.length);
-    if (position + bytes.length > this.capacityBytes) throw new Error(`I/O past the end of ${this.name}`);
+    if (position < 0 || position + bytes.length > this.capacityBytes)
+      throw new Error(`I/O past the end of ${this.name}`);
     if (!SimBlockDevice.#aligned.has(bytes.buffer))
       throw new Error('I/O with memory that was not allocated for it');
   }

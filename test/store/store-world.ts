@@ -67,6 +67,7 @@ export class StoreWorld {
   prepareObjects: (objects: MemoryObjectStore) => void = () => undefined;
   readonly #walOptions: Partial<BlockWalOptions>;
   #nodeEpoch = 0;
+  #isAlive = false;
   #running: Running | undefined;
 
   constructor(options: WorldOptions = {}) {
@@ -96,6 +97,7 @@ export class StoreWorld {
   }
 
   async start(): Promise<BrokerStreamStore> {
+    this.#isAlive = true;
     this.#running = await this.run(this.#start());
     return this.#running.store;
   }
@@ -108,6 +110,7 @@ export class StoreWorld {
   /** The process dies between two instructions; the disk and the bucket live on. */
   async crash(): Promise<void> {
     const { objects } = this.running;
+    this.#isAlive = false;
     this.disk.crash();
     this.#running = undefined;
     await objects.close();
@@ -188,13 +191,13 @@ export class StoreWorld {
 
   async #start(): Promise<Running> {
     const { env, options } = this;
+    const nodeEpoch = ++this.#nodeEpoch;
     const objects = new MemoryObjectStore(env.clock, this.bucket);
     this.prepareObjects(objects);
     const image = new ManifestImage();
-    const writer = `start-${this.#nodeEpoch}`;
+    const writer = `start-${nodeEpoch}`;
     const journal = await ConditionalJournal.open(env, objects, [image], { writer });
     const manifest = new JournalManifest(env, journal, image);
-    const nodeEpoch = ++this.#nodeEpoch;
     const devices: BlockDevice[] = [this.disk.open()];
     const owner = { clusterId: CLUSTER_ID, nodeId: NODE_ID };
     await formatBlockWal(devices, owner, env);
@@ -210,7 +213,10 @@ export class StoreWorld {
       options,
       recovered: recovery.groups(),
       startWal: (listener) => BlockWal.open(recovery, walOptions, env, listener),
-      onFailed: (error) => this.failures.push(error),
+      // A process that crashed goes on failing for a while; nobody listens.
+      onFailed: (error) => {
+        if (this.#nodeEpoch === nodeEpoch && this.#isAlive) this.failures.push(error);
+      },
     });
     return { store, manifest, journal, objects, memory };
   }

@@ -194,9 +194,12 @@ export class StreamReader {
     let bytes = 0;
     let range = manifest.rangeAt(streamId, fromOffset);
     while (range !== undefined && range.startOffset < untilOffset) {
-      if (taken.length >= RANGES_PER_READ || (taken.length > 1 && bytes >= maxBytes)) break;
+      if (taken.length >= RANGES_PER_READ || (taken.length > 0 && bytes >= maxBytes)) break;
       taken.push(range);
-      bytes += range.sizeBytes;
+      const { startOffset, endOffset, sizeBytes } = range;
+      // A guess for the first, of which only the end may be wanted: the bytes are spread evenly.
+      const share = (endOffset - Math.max(fromOffset, startOffset)) / (endOffset - startOffset);
+      bytes += sizeBytes * share;
       range = manifest.rangeAt(streamId, range.endOffset);
     }
     return taken;

@@ -22,9 +22,11 @@ export interface Stream {
 
   /**
    * Entries from the one that contains `fromOffset` (or the first after it) on, up to `durableOffset`. At least one
-   * entry is returned when there is one, then more while the sum stays within `maxBytes`. Undefined when
-   * `fromOffset` is at `durableOffset`. Synchronous when the bytes are in the tail cache, so the hot path has no
-   * promise. The caller must call `release` exactly once, when the memory is no longer used.
+   * entry is returned when there is one, then more while the sum stays within `maxBytes`; from objects possibly fewer
+   * than would fit, when more would have to wait for memory. Undefined when `fromOffset` is at `durableOffset`; an
+   * empty slice when compaction left nothing before its `nextOffset`. Synchronous when the bytes are in the tail
+   * cache, so the hot path has no promise. The caller must call `release` exactly once, when the memory is no longer
+   * used.
    * @throws {OffsetOutOfRangeError} below `startOffset` or above `endOffset`
    * @throws {StreamReadError} (rejects) when the object store cannot be read now; may be retried
    * @throws {CorruptionError} (rejects) when stored bytes are damaged; never served

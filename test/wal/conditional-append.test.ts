@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { decodeEntry, encodeEntry, sha256 } from '../../broker-runtime/src/wal/conditional/entry.ts';
 import { sequenceOf } from '../../broker-runtime/src/wal/conditional/keys.ts';
+import type { ConditionalJournal } from '../../broker-runtime/src/wal/conditional-journal.ts';
 import { SupersededError } from '../../broker-runtime/src/wal/conditional-log.ts';
 import { JournalClosedError } from '../../broker-runtime/src/wal/journal.ts';
 import type { StoreFault } from '../simulation/world/memory-object-store.ts';
@@ -168,12 +169,14 @@ describe('two writers', () => {
         const first = await world.open({ snapshotEveryEntries: 4 });
         let second = first;
         const answered: string[] = [];
+        const writerOf = new Map<string, ConditionalJournal>();
         const all: Promise<unknown>[] = [];
         for (const [n, { writer, fault, waitMs }] of plan.entries()) {
           if (n === takeoverAt) second = await world.open({ snapshotEveryEntries: 4 });
           const { journal, store } = writer === 0 ? first : second;
           if (fault !== undefined) store.failNext('put', fault);
           const line = `line ${n}`;
+          writerOf.set(line, journal);
           all.push(
             writeLine(journal, line).then(
               () => answered.push(line),
@@ -188,8 +191,8 @@ describe('two writers', () => {
         expect(new Set(lines).size).toBe(lines.length);
         for (const line of answered) expect(lines).toContain(line);
         // Of one writer, in its order; two writers at a time have no order between them.
-        for (const writer of [0, 1]) {
-          const own = answered.filter((line) => plan[Number(line.slice(5))]?.writer === writer);
+        for (const { journal } of new Set([first, second])) {
+          const own = answered.filter((line) => writerOf.get(line) === journal);
           expect(lines.filter((line) => own.includes(line))).toEqual(own);
         }
       }),

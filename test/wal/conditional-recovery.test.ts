@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { CorruptionError } from '../../broker-runtime/src/base/errors.ts';
+import { encodeEntry, sha256 } from '../../broker-runtime/src/wal/conditional/entry.ts';
 import { decodeFloor } from '../../broker-runtime/src/wal/conditional/floor.ts';
 import type { Floor } from '../../broker-runtime/src/wal/conditional/floor.ts';
-import { sequenceOf } from '../../broker-runtime/src/wal/conditional/keys.ts';
+import { logKey, sequenceOf } from '../../broker-runtime/src/wal/conditional/keys.ts';
 import type { OpenJournal } from './journal-world.ts';
 import { JournalWorld, LinesImage, writeLine } from './journal-world.ts';
 import { ConditionalJournal } from '../../broker-runtime/src/wal/conditional-journal.ts';
@@ -270,6 +271,35 @@ describe('damage', () => {
     const { world } = await prepared();
     world.bucket.objects.delete(world.logKeys().at(-2) ?? '');
     await expect(world.open()).rejects.toThrow(/is missing while/);
+  });
+
+  test('I19: an entry of an earlier epoch after one of a later is fatal', async () => {
+    const { world, tail } = await prepared();
+    const last = world.bucket.objects.get(tail)?.body ?? new Uint8Array(0);
+    const sequence = sequenceOf(tail) + 1;
+    const fields = {
+      sequence,
+      writerEpoch: 0,
+      nonce: new Uint8Array(16),
+      prevHash: sha256(last),
+      records: [],
+    };
+    world.bucket.objects.set(logKey(sequence), { body: encodeEntry(fields).slice(), etag: 'zombie' });
+    await expect(world.open()).rejects.toThrow(/I19/);
+  });
+
+  test('a snapshot that does not read back as it was written never becomes the floor', async () => {
+    const world = new JournalWorld();
+    const opened = await world.open({ snapshotEveryEntries: 4 });
+    opened.store.faults = (operation, key) =>
+      operation === 'get' && key.startsWith('meta/snap/') ? { kind: 'corrupt' } : undefined;
+    await writeLines(world, opened, 0, 4);
+    await world.env.clock.advance(1_000);
+    expect(floorOf(world).sequence).toBe(0);
+    expect(world.env.events.named('journal.maintenance-failed')).toHaveLength(1);
+    opened.store.faults = undefined;
+    await writeLines(world, opened, 4, 4);
+    expect(floorOf(world).sequence).toBe(8);
   });
 
   test('T23: a record of a kind this program does not know stops the reader', async () => {

@@ -16,6 +16,10 @@ function groupOffsets(bytes: Uint8Array): number[] {
   return offsets;
 }
 
+function rewriteHeaderCrc(bytes: Uint8Array, at: number): void {
+  new DataView(bytes.buffer, at).setUint32(64, crc32c(bytes.subarray(at, at + 64)));
+}
+
 /** A log of `count` acknowledged groups, one 8 KiB block pair each; the process dies right after the last. */
 async function crashedLog(
   count: number,
@@ -84,6 +88,16 @@ describe('Damage in a block WAL', () => {
     expect(seen).toEqual([1, 2]);
   });
 
+  test('every group but the last is vouched for', async () => {
+    for (let damaged = 0; damaged < 6; damaged++) {
+      const world = await crashedLog(6);
+      world.disk.flipBit((groupOffsets(world.disk.bytes)[damaged] ?? 0) + 100);
+      const result = await outcome(world);
+      if (damaged < 5) expect(result).toBeInstanceOf(WalCorruptionError);
+      else expect(result).toBe(5);
+    }
+  });
+
   test('the last group of a log that just stopped cannot be told from a torn tail; after an idle interval it can', async () => {
     const fresh = await crashedLog(6);
     fresh.disk.flipBit((groupOffsets(fresh.disk.bytes).at(-1) ?? 0) + 100);
@@ -147,9 +161,8 @@ describe('Damage in a block WAL', () => {
     const offsets = groupOffsets(world.disk.bytes);
     for (const at of offsets) {
       // Acked up to: 0, with the checksum of the header made right again.
-      const view = new DataView(world.disk.bytes.buffer, at);
-      view.setBigInt64(48, 0n);
-      view.setUint32(64, crc32c(world.disk.bytes.subarray(at, at + 64)));
+      new DataView(world.disk.bytes.buffer, at).setBigInt64(48, 0n);
+      rewriteHeaderCrc(world.disk.bytes, at);
     }
     const before = world.disk.bytes.slice();
     world.disk.flipBit((offsets[4] ?? 0) + 100);
@@ -158,6 +171,15 @@ describe('Damage in a block WAL', () => {
     world.disk.flipBit((offsets[3] ?? 0) + 100);
     const error = await outcome(world);
     expect((error as WalCorruptionError).message).toContain('at most 2 are ever under way');
+  });
+
+  test('a group of an older epoch is none of this log, even at the right position', async () => {
+    const world = await crashedLog(1);
+    const [first = 0] = groupOffsets(world.disk.bytes);
+    expect(await outcome(world)).toBe(1);
+    new DataView(world.disk.bytes.buffer, first).setBigInt64(24, 0n);
+    rewriteHeaderCrc(world.disk.bytes, first);
+    expect(await outcome(world)).toBe(0);
   });
 
   test('bytes of an earlier lap or epoch that come back are not taken for new', async () => {

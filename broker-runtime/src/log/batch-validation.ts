@@ -1,6 +1,6 @@
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
-import { BATCH_HEADER_BYTES, BatchHeader } from '../wire/records/batch-header.ts';
+import { BATCH_HEADER_BYTES, type BatchHeader } from '../wire/records/batch-header.ts';
 import { DecompressionError } from '../wire/records/compression.ts';
 import { InvalidRecordsError, recordsOf } from '../wire/records/read-records.ts';
 import { checkBatch } from '../wire/records/validate-batch.ts';
@@ -23,18 +23,23 @@ export interface RecordError {
 }
 
 /**
- * Whether these bytes may be appended as they are: Kafka's checks in Kafka's order (`UnifiedLog`, `LogValidator`).
+ * Whether this batch, the whole of its bytes, may be appended as it is: Kafka's checks in Kafka's order (`UnifiedLog`, `LogValidator`).
  * Bytes of the coordinator skip what only a client can get wrong. Records are looked into, and decompressed, only
  * where the topic asks for it.
  */
 export function validateBatch(
-  bytes: Uint8Array,
+  batch: BatchHeader,
   config: LogConfig,
   origin: 'client' | 'coordinator',
   nowMs: number,
 ): Refusal | undefined {
+  const { bytes } = batch;
   // Before the checksum, as in Kafka: a batch that is too large is told so, whatever it holds.
-  if (bytes.length > config.maxMessageBytes && isOneBatch(bytes)) {
+  if (
+    bytes.length > config.maxMessageBytes &&
+    bytes.length >= BATCH_HEADER_BYTES &&
+    batch.sizeBytes === bytes.length
+  ) {
     return refuse(
       Errors.MESSAGE_TOO_LARGE,
       `the batch has ${bytes.length} bytes, max.message.bytes is ${config.maxMessageBytes}`,
@@ -42,7 +47,6 @@ export function validateBatch(
   }
   const fault = checkBatch(bytes);
   if (fault !== undefined) return refuse(fault.error, fault.message);
-  const batch = new BatchHeader(bytes);
   if (batch.recordCount < 1 || batch.lastOffsetDelta !== batch.recordCount - 1) {
     return refuse(
       Errors.INVALID_RECORD,
@@ -51,10 +55,6 @@ export function validateBatch(
   }
   if (origin === 'coordinator') return undefined;
   return validateHeader(batch) ?? validateRecords(batch, config, nowMs);
-}
-
-function isOneBatch(bytes: Uint8Array): boolean {
-  return bytes.length >= BATCH_HEADER_BYTES && new BatchHeader(bytes).sizeBytes === bytes.length;
 }
 
 /** What a client may not say about its batch. */

@@ -112,10 +112,10 @@ export class Partition implements PartitionLog {
   append(batch: Uint8Array, options: AppendOptions): AppendResult {
     if (this.#closing.signal.aborted) return refused(Errors.NOT_LEADER_OR_FOLLOWER);
     const nowMs = this.#env.clock.wallMs();
-    const refusal = validateBatch(batch, this.#config, options.origin, nowMs);
+    const header = new BatchHeader(batch);
+    const refusal = validateBatch(header, this.#config, options.origin, nowMs);
     if (refusal !== undefined) return { ...refusal, baseOffset: -1, logAppendTimeMs: -1 };
 
-    const header = new BatchHeader(batch);
     const { producerId, producerEpoch, baseSequence, lastOffsetDelta } = header;
     const idempotent = producerId >= 0 && !header.isControl;
     const appendTime = this.#config.messageTimestampType === 'LogAppendTime';

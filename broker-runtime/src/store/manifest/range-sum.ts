@@ -1,5 +1,7 @@
 import type { StreamRange } from '../stream.ts';
 
+const { floor, imul } = Math;
+
 /**
  * An order-free checksum of a set of ranges (a "setsum", invariant I26): the sum of a hash of each, in two lanes
  * modulo 2^32. Adding and removing in any order give the same sum, so live + destroyed = ever committed can be
@@ -40,8 +42,8 @@ function hash(seed: number, streamId: number, range: StreamRange): number {
 
 /** The finalizer of MurmurHash3 over both halves of a safe integer. */
 function mix(state: number, value: number): number {
-  let h = state ^ (value | 0) ^ Math.imul(Math.floor(value / 0x1_0000_0000) | 0, 0xcc9e_2d51);
-  h = Math.imul(h ^ (h >>> 16), 0x85eb_ca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2_ae35);
+  let h = state ^ (value | 0) ^ imul(floor(value / 0x1_0000_0000) | 0, 0xcc9e_2d51);
+  h = imul(h ^ (h >>> 16), 0x85eb_ca6b);
+  h = imul(h ^ (h >>> 13), 0xc2b2_ae35);
   return (h ^ (h >>> 16)) >>> 0;
 }

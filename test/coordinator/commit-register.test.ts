@@ -97,7 +97,7 @@ describe('the register of committed offsets', () => {
         const register = new Register(await CoordinatorWorld.start());
         for (const next of steps) expect(await register.do(next)).toEqual([]);
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 

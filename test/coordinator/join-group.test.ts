@@ -164,6 +164,15 @@ describe('the member id (KIP-394)', () => {
     expect((await join(world, { memberId, requiresMemberId: true })).error).toBe(Errors.UNKNOWN_MEMBER_ID);
   });
 
+  test('that is taken back takes a group with it that was only made for it', async () => {
+    const world = await CoordinatorWorld.start();
+    await join(world, { requiresMemberId: true });
+    expect(stateOf(world)).toBe('Empty');
+    await world.advance(SESSION_MS + 1);
+    expect(stateOf(world)).toBe('none');
+    expect(await world.records()).toEqual([]);
+  });
+
   test('that is expected holds up a rebalance until it joins or is taken back', async () => {
     const world = await CoordinatorWorld.start();
     const [leader] = await stableGroup(world);
@@ -366,6 +375,16 @@ describe('who waits is always answered', () => {
     expect((await waiting).error).toBe(Errors.NOT_COORDINATOR);
     expect((await join(world)).error).toBe(Errors.NOT_COORDINATOR);
   });
+});
+
+test('a coordinator that closes leaves no timer behind', async () => {
+  const world = await CoordinatorWorld.start();
+  await stableGroup(world, [{}, { instanceId: 'rack-1' }]);
+  void join(world, { groupId: 'another' });
+  await join(world, { groupId: 'third', requiresMemberId: true });
+  expect(world.env.clock.pendingTimers).toBeGreaterThan(0);
+  world.coordinator.close();
+  expect(world.env.clock.pendingTimers).toBe(0);
 });
 
 test('metadata is copied: the memory of the request may be used again', async () => {

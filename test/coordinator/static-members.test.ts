@@ -197,6 +197,20 @@ describe('a static member that is away', () => {
     expect(stateOf(world)).toBe('Empty');
   });
 
+  // Regression, class "busy loop by request": the group retried at once, for as long as the session lasted.
+  test('with a rebalance timeout of 0 does not keep the coordinator busy', async () => {
+    const world = await CoordinatorWorld.start();
+    const [, dynamic] = await stableGroup(world, [
+      { instanceId: 'rack-1', rebalanceTimeoutMs: 0, sessionTimeoutMs: 60_000 },
+      { rebalanceTimeoutMs: 100, sessionTimeoutMs: 6_000 },
+    ]);
+    world.coordinator.leave(GROUP, [{ memberId: dynamic?.memberId ?? '', instanceId: null }]);
+    await world.advance(30_000);
+    expect(stateOf(world)).toBe('PreparingRebalance');
+    await world.advance(31_000);
+    expect(stateOf(world)).toBe('Empty');
+  });
+
   test('can be removed by an administrator through its instance id', async () => {
     const world = await CoordinatorWorld.start();
     await staticPair(world);

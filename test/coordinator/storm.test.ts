@@ -118,7 +118,7 @@ describe('a storm of joins, leaves, deaths, slow disks and coordinator crashes',
           expect(members.toSorted()).toEqual(storm.clients.map(({ memberId }) => memberId).toSorted());
         },
       ),
-      { numRuns: 120, endOnFailure: false },
+      { numRuns: 80, endOnFailure: false },
     );
   }, 60_000);
 });

@@ -94,7 +94,7 @@ export class CoordinatorPartition implements GroupHost {
     return this.#groupOrNew(groupId);
   }
 
-  /** Forgets a group that was made for a request which was then refused. */
+  /** Forgets a group that was made for a request which came to nothing. The log has never heard of it. */
   forgetIfUnused(group: Group): void {
     if (group.isUnused) this.#groups.delete(group.id);
   }

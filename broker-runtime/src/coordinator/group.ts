@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../ports/clock.ts';
+import type { Clock } from '../ports/clock.ts';
 import { Errors, type ErrorCode } from '../wire/errors.ts';
 import type { GroupConfig } from './group-config.ts';
 import { GroupOffsets } from './group-offsets.ts';
@@ -13,6 +13,7 @@ import {
   type SyncAnswer,
 } from './member.ts';
 import { Membership } from './membership.ts';
+import { PendingMembers } from './pending-members.ts';
 import { Rebalance, type GroupState } from './rebalance.ts';
 
 export interface JoinRequest {
@@ -54,6 +55,8 @@ export interface CommitterIdentity extends MemberIdentity {
 export interface GroupHost {
   readonly clock: Clock;
   readonly config: GroupConfig;
+  /** Nobody wants the group any more, unless something is kept in it. */
+  forgetIfUnused(group: Group): void;
   /** A fresh member id; the prefix makes it readable. */
   newMemberId(prefix: string): string;
   /**
@@ -81,14 +84,17 @@ export class Group {
   readonly members = new Membership();
   readonly rebalance: Rebalance;
   readonly #host: GroupHost;
-  /** Member ids handed out and not used yet (KIP-394), each with the timer that takes it back. */
-  readonly #pending = new Map<string, Timer>();
+  readonly #pending: PendingMembers;
   /** Generation whose assignment is being written: a leader that repeats itself does not start a second write. */
   #assigningGeneration = -1;
 
   constructor(id: string, host: GroupHost) {
     this.id = id;
     this.#host = host;
+    this.#pending = new PendingMembers(host.clock, () => {
+      this.rebalance.completeIfEveryoneJoined();
+      host.forgetIfUnused(this);
+    });
     this.rebalance = new Rebalance(this.members, {
       clock: host.clock,
       config: host.config,
@@ -154,7 +160,7 @@ export class Group {
 
   leave(identity: MemberIdentity): ErrorCode {
     if (this.state === 'Dead') return Errors.COORDINATOR_NOT_AVAILABLE;
-    if (identity.instanceId === null && this.#takePending(identity.memberId)) {
+    if (identity.instanceId === null && this.#pending.take(identity.memberId)) {
       this.rebalance.completeIfEveryoneJoined();
       return Errors.NONE;
     }
@@ -200,7 +206,6 @@ export class Group {
   /** The group is no longer kept here: whoever waits is answered `error`, no timer fires any more. */
   unload(error: ErrorCode): void {
     this.rebalance.die();
-    for (const timer of this.#pending.values()) timer.cancel();
     this.#pending.clear();
     for (const member of this.members.all()) {
       member.session.clear();
@@ -233,7 +238,7 @@ export class Group {
   #dropFromFullGroup(memberId: string): void {
     const member = this.members.get(memberId);
     if (member !== undefined) this.#remove(member);
-    else if (this.#takePending(memberId)) this.rebalance.completeIfEveryoneJoined();
+    else if (this.#pending.take(memberId)) this.rebalance.completeIfEveryoneJoined();
   }
 
   #speaksWith(request: JoinRequest): boolean {
@@ -252,7 +257,7 @@ export class Group {
   }
 
   #joinAsKnown(request: JoinRequest, answer: (answer: JoinAnswer) => void): void {
-    if (request.instanceId === null && this.#takePending(request.memberId)) {
+    if (request.instanceId === null && this.#pending.take(request.memberId)) {
       this.#add(request.memberId, request, answer);
       return;
     }
@@ -278,11 +283,7 @@ export class Group {
       answer(joinError('', Errors.GROUP_MAX_SIZE_REACHED));
       return;
     }
-    const timer = this.#host.clock.timer(request.sessionTimeoutMs, () => {
-      this.#pending.delete(memberId);
-      this.rebalance.completeIfEveryoneJoined();
-    });
-    this.#pending.set(memberId, timer);
+    this.#pending.add(memberId, request.sessionTimeoutMs);
     answer(joinError(memberId, Errors.MEMBER_ID_REQUIRED));
   }
 
@@ -406,11 +407,6 @@ export class Group {
     member.answerSync(syncError(Errors.UNKNOWN_MEMBER_ID));
     this.members.remove(member);
     this.rebalance.memberRemoved(member.memberId);
-  }
-
-  #takePending(memberId: string): boolean {
-    this.#pending.get(memberId)?.cancel();
-    return this.#pending.delete(memberId);
   }
 }
 

@@ -209,8 +209,8 @@ export class Rebalance {
     });
   }
 
-  #waitForMembers(): void {
-    const timeoutMs = this.#members.largestRebalanceTimeoutMs();
+  #waitForMembers(atLeastMs = 0): void {
+    const timeoutMs = Math.max(atLeastMs, this.#members.largestRebalanceTimeoutMs());
     this.#joinTimer = this.#host.clock.timer(timeoutMs, () => {
       this.#complete();
     });
@@ -236,8 +236,9 @@ export class Rebalance {
       this.#enter('CompletingRebalance');
       this.#announceGeneration();
     } else {
-      // Static members alone, none of which came: their sessions end, or one comes.
-      this.#waitForMembers();
+      // Static members alone, none of which came: their sessions end, or one comes. Not sooner than a session can
+      // end, or members with a rebalance timeout of 0 would keep us busy until then.
+      this.#waitForMembers(this.#host.config.minSessionTimeoutMs);
     }
   }
 

@@ -228,6 +228,20 @@ describe('Damage in a block WAL', () => {
     expect((error as WalCorruptionError).message).toContain('group of node epoch 2');
   });
 
+  test('a device of a stripe whose superblocks fell back an epoch does not pass for one that was not opened yet', async () => {
+    const world = new WalWorld({ disks: 2 });
+    const first = await world.open();
+    await world.env.clock.run(first.wal.close());
+    const [, second] = world.disks;
+    const superblocks = second?.bytes.slice(0, RING_START) ?? new Uint8Array();
+    const { wal } = await world.open();
+    await world.env.clock.run((await appendOne(wal, 0, payload(0, 100))).durable);
+    world.crash();
+    second?.bytes.set(superblocks);
+    const error = await outcome(world);
+    expect((error as WalCorruptionError).message).toContain('before all superblocks of the set name epoch 2');
+  });
+
   test('records of a client that look like groups are not taken for groups when their own group is torn', async () => {
     const groupInside = (logId: Uint8Array): Uint8Array => {
       const bytes = payload(9, 8 * KIB);

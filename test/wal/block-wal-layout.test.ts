@@ -48,6 +48,20 @@ describe('The layout of the block WAL', () => {
     await world.env.clock.run(wal.close());
   });
 
+  test('padding is zeros, also in memory that other records stood in before', async () => {
+    const world = new WalWorld();
+    const { wal } = await world.open();
+    await world.env.clock.run((await appendOne(wal, 0, payload(1, 12 * KIB).fill(0xee))).durable);
+    let padding: Uint8Array | undefined;
+    world.disk.onWrite = (write) => {
+      padding ??= write.copy.subarray(68 + 32 + 10);
+    };
+    await world.env.clock.run((await appendOne(wal, 1, payload(2, 10))).durable);
+    expect(padding?.length).toBe(4 * KIB - 110);
+    expect(padding?.every((byte) => byte === 0)).toBe(true);
+    await world.env.clock.run(wal.close());
+  });
+
   test('a superblock is what its table says', async () => {
     const world = new WalWorld({ disks: 2 });
     const { wal } = await world.open({ writesInFlight: 3 });

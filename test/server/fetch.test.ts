@@ -350,8 +350,6 @@ describe('long poll', () => {
     await rig.run(reader.call(Fetch, 12, fetchFrom('lp-gone', 0)));
     const polled = poll(reader, fetchFrom('lp-gone', 0, { maxWaitMs: 20_000 }));
     await rig.env.clock.advance(500);
-    const { DeleteTopicsRequest, DeleteTopicsResponse } =
-      await import('../../broker-runtime/src/wire/messages/delete-topics.ts');
     await rig.run(
       rig.client.call([DeleteTopicsRequest, DeleteTopicsResponse], 5, {
         topicNames: ['lp-gone'],

@@ -30,6 +30,8 @@ const FIRST_VERSION_ASKING: ReadonlyMap<number, number> = new Map([
   [LATEST_TIERED, 9],
 ]);
 
+const FIRST_VERSION_WITH_EPOCH = 4;
+
 const NO_OFFSET = { timestamp: -1, offset: -1 };
 
 /** The offset of a moment, of the ends, or of the newest record. */
@@ -53,7 +55,10 @@ export const listOffsetsApi = defineApi({
             partitions.map(async (asked) =>
               twice.has(`${name}/${asked.partitionIndex}`)
                 ? refuseOffset(asked, Errors.INVALID_REQUEST)
-                : listOffset(services, name, asked, isolation, context.apiVersion),
+                : rowFor(
+                    context.apiVersion,
+                    await listOffset(services, name, asked, isolation, context.apiVersion),
+                  ),
             ),
           ),
         })),
@@ -61,6 +66,11 @@ export const listOffsetsApi = defineApi({
     };
   },
 });
+
+/** Versions without leader epochs have no place for one. */
+function rowFor(apiVersion: number, row: ListOffsetsRow): ListOffsetsRow {
+  return apiVersion >= FIRST_VERSION_WITH_EPOCH ? row : { ...row, leaderEpoch: -1 };
+}
 
 async function listOffset(
   services: Services,

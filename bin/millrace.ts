@@ -78,7 +78,7 @@ Credentials for s3:// come from the usual places of the AWS SDK (environment, pr
 Stop with Ctrl-C: everything in memory is uploaded first. After a kill -9 the next start replays the log.`,
   )
   .action(async (options: UpOptions) => {
-    process.exitCode = await up(options);
+    process.exit(await up(options));
   });
 
 program.parseAsync().catch((error: unknown) => {

@@ -52,7 +52,7 @@ export async function up(options: UpOptions): Promise<number> {
   const print = (event: string, fields: Record<string, unknown>, text: string) =>
     process.stdout.write(options.json ? `${JSON.stringify({ event, ...fields })}\n` : `${text}\n`);
 
-  const broker = await runBroker(brokerConfig(options), { logFormat: options.json ? 'json' : 'human' });
+  const broker = await runBroker(brokerConfig(options), { format: options.json ? 'json' : 'text' });
   const { host, port } = broker.address;
   const bootstrapServers = `${host}:${port}`;
   print('ready', { host, port, bootstrapServers, pid: process.pid }, `bootstrap.servers=${bootstrapServers}`);
@@ -63,7 +63,7 @@ export async function up(options: UpOptions): Promise<number> {
   if (ended instanceof Error) {
     const code = ended instanceof MillraceError ? ended.code : 'ERROR';
     print('failed', { code, message: ended.message }, `millrace failed (${code}): ${ended.message}`);
-    await broker.abandon();
+    // Nothing is written any more: the next start replays the log.
     return 1;
   }
   const { requests } = broker.status().server;

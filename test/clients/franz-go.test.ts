@@ -4,13 +4,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ClientBroker } from '../harness/client-broker.ts';
 import { run, runOk } from '../harness/command.ts';
 
-const ROOT = path.resolve(__dirname, '..', '..');
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const CACHE = path.join(ROOT, '.cache', 'franz-go');
 const VERSION = 'v1.21.6';
 const TEST_DEADLINE_MS = 300_000;
 
 /** The tests of package kgo that must pass. The list only grows; docs/compatibility-findings.md tells about the others. */
-const ALLOWED = JSON.parse(readFileSync(path.join(__dirname, 'franz-go-allowed.json'), 'utf8')) as string[];
+const ALLOWED = JSON.parse(
+  readFileSync(path.join(import.meta.dirname, 'franz-go-allowed.json'), 'utf8'),
+) as string[];
 
 /** The module's zip on the Go proxy carries its tests; they are compiled once. */
 async function build(): Promise<string> {
@@ -38,11 +40,20 @@ describe("franz-go's own kgo tests against Millrace", () => {
   test.each(ALLOWED)(
     '%s',
     async (name) => {
-      const { status, stdout, stderr } = await run(binary, ['-test.run', `^${name}$`, '-test.v', '-test.timeout', '280s'], {
-        cwd: path.join(CACHE, 'src', 'pkg', 'kgo'),
-        env: { ...process.env, KGO_SEEDS: broker.bootstrapServers, KGO_TEST_RF: '1', KGO_TEST_RECORDS: '20000' },
-        deadlineMs: TEST_DEADLINE_MS,
-      });
+      const { status, stdout, stderr } = await run(
+        binary,
+        ['-test.run', `^${name}$`, '-test.v', '-test.timeout', '280s'],
+        {
+          cwd: path.join(CACHE, 'src', 'pkg', 'kgo'),
+          env: {
+            ...process.env,
+            KGO_SEEDS: broker.bootstrapServers,
+            KGO_TEST_RF: '1',
+            KGO_TEST_RECORDS: '20000',
+          },
+          deadlineMs: TEST_DEADLINE_MS,
+        },
+      );
       const output = `${stdout}\n${stderr}`;
       expect({ status, tail: status === 0 ? '' : output.slice(-4_000) }).toEqual({ status: 0, tail: '' });
       // A test that skipped itself, or does not exist any more, has proven nothing.

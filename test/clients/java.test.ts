@@ -148,7 +148,7 @@ describe('the Java clients and tools of Apache Kafka 4.x', () => {
         '400',
         '--group',
         'sticky',
-        '--consumer.config',
+        '--command-config',
         config,
       ],
     ]);

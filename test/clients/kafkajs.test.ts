@@ -9,7 +9,11 @@ describe('kafkajs', () => {
 
   beforeAll(async () => {
     broker = await ClientBroker.start('kafkajs');
-    kafka = new Kafka({ clientId: 'kafkajs', brokers: [broker.bootstrapServers], logLevel: logLevel.ERROR });
+    kafka = new Kafka({
+      clientId: 'kafkajs',
+      brokers: [broker.bootstrapServers],
+      logLevel: logLevel.NOTHING,
+    });
   });
   afterAll(async () => broker.stop());
 

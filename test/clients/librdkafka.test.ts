@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ClientBroker } from '../harness/client-broker.ts';
 import { run, runOk } from '../harness/command.ts';
 
-const ROOT = path.resolve(__dirname, '..', '..');
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const CACHE = path.join(ROOT, '.cache', 'librdkafka');
 const TESTS = path.join(CACHE, 'package', 'deps', 'librdkafka', 'tests');
 /** Carries librdkafka 2.15.1 with its tests. */
@@ -12,7 +12,9 @@ const TARBALL = '@confluentinc/kafka-javascript@1.10.1';
 const TEST_DEADLINE_MS = 300_000;
 
 /** The tests that must pass. The list only grows; docs/compatibility-findings.md tells about the others. */
-const ALLOWED = JSON.parse(readFileSync(path.join(__dirname, 'librdkafka-allowed.json'), 'utf8')) as string[];
+const ALLOWED = JSON.parse(
+  readFileSync(path.join(import.meta.dirname, 'librdkafka-allowed.json'), 'utf8'),
+) as string[];
 
 async function build(): Promise<void> {
   if (existsSync(path.join(TESTS, 'test-runner'))) return;
@@ -29,7 +31,10 @@ describe("librdkafka's own tests against Millrace", () => {
   beforeAll(async () => {
     await build();
     // What librdkafka's suite expects of a broker: topics appear on use, with four partitions.
-    broker = await ClientBroker.start('librdkafka', { 'num.partitions': '4', 'auto.create.topics.enable': 'true' });
+    broker = await ClientBroker.start('librdkafka', {
+      'num.partitions': '4',
+      'auto.create.topics.enable': 'true',
+    });
     writeFileSync(
       path.join(TESTS, 'test.conf'),
       `bootstrap.servers=${broker.bootstrapServers}\ntest.topic.random=true\n`,

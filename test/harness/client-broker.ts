@@ -3,7 +3,7 @@ import path from 'node:path';
 import { MillraceProcess } from './millrace-process.ts';
 import { TempDir } from './temp-dir.ts';
 
-const FOLDER = path.resolve(__dirname, '..', '..', '.cache', 'compatibility');
+const FOLDER = path.resolve(import.meta.dirname, '..', '..', '.cache', 'compatibility');
 
 /**
  * A broker for one client's suite. At the end it keeps which APIs and versions the client used: the raw material of

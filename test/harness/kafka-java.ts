@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { runOk } from './command.ts';
 
-const ROOT = path.resolve(__dirname, '..', '..');
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const LIBS = path.join(ROOT, '.cache', 'kafka-java', 'libs');
 const POM = path.join(ROOT, 'test', 'clients', 'java', 'pom.xml');
 

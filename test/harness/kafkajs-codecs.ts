@@ -11,7 +11,7 @@ interface Lz4Module {
   decompressFrame(input: Buffer): Promise<Buffer>;
 }
 
-const load = createRequire(__filename);
+const load = createRequire(import.meta.filename);
 
 /** kafkajs brings gzip alone; these give it the other three, with codecs that are not the broker's own. */
 export function kafkajsCodecs(): Record<'gzip' | 'snappy' | 'lz4' | 'zstd', CompressionTypes> {

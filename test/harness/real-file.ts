@@ -2,7 +2,7 @@ import { existsSync, renameSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { runOk } from './command.ts';
 
-const ROOT = path.resolve(__dirname, '..', '..');
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
 
 /**
  * A real file of at least `bytes`: the installed dependencies as a tar archive, in base64 lines of 999 characters so

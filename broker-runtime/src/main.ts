@@ -1,0 +1,139 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { DirectBlockDevice } from './adapters/direct-block-device.ts';
+import { FileObjectStore } from './adapters/file-object-store.ts';
+import { lockFolder } from './adapters/folder-lock.ts';
+import { S3ObjectStore } from './adapters/s3-object-store.ts';
+import { systemEnv } from './adapters/system-env.ts';
+import { TcpNetwork } from './adapters/tcp-network.ts';
+import { Broker, type BrokerStatus } from './broker.ts';
+import type { BlockDevice } from './ports/block-device.ts';
+import type { Env } from './ports/env.ts';
+import type { Address } from './ports/network.ts';
+import type { ObjectStore } from './ports/object-store.ts';
+
+/** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
+export interface BrokerConfig {
+  readonly nodeId: number;
+  readonly host: string;
+  readonly port: number;
+  readonly advertisedHost?: string;
+  readonly rack?: string;
+  /** Held exclusively while the process runs. */
+  readonly dataDir: string;
+  readonly store: FileStoreConfig | S3StoreConfig;
+  /** Block devices, or files that are made with `walFileBytes` when they are missing. */
+  readonly walPaths: readonly string[];
+  readonly walFileBytes: number;
+  readonly memoryBytes: number;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface FileStoreConfig {
+  readonly kind: 'files';
+  readonly directory: string;
+}
+
+export interface S3StoreConfig {
+  readonly kind: 's3';
+  readonly bucket: string;
+  readonly prefix: string;
+  /** An S3-compatible server instead of AWS. */
+  readonly endpoint?: string;
+  readonly region?: string;
+}
+
+export interface RunningBroker {
+  readonly address: Address;
+  readonly failed: Promise<Error>;
+  status(): BrokerStatus;
+  /** Stops cleanly; everything is in the object store then. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a broker in the real world. @throws {MillraceError} when the configuration, a device, the data folder, the
+ * store or the address cannot be used
+ */
+export async function runBroker(
+  config: BrokerConfig,
+  log: { readonly format: 'json' | 'text' } = { format: 'json' },
+): Promise<RunningBroker> {
+  const env = systemEnv(log);
+  const lock = lockFolder(config.dataDir);
+  const opened: (() => Promise<void>)[] = [];
+  try {
+    const objects = await openObjects(env, config.store);
+    opened.push(() => objects.close());
+    const devices: BlockDevice[] = [];
+    for (const walPath of config.walPaths) {
+      mkdirSync(path.dirname(walPath), { recursive: true });
+      const device = await DirectBlockDevice.open(env, walPath, { createBytes: config.walFileBytes });
+      opened.push(() => device.close());
+      devices.push(device);
+    }
+    const broker = await Broker.start(
+      { env, objects, devices, network: new TcpNetwork() },
+      {
+        nodeId: config.nodeId,
+        listen: { host: config.host, port: config.port },
+        ...(config.advertisedHost === undefined ? {} : { advertisedHost: config.advertisedHost }),
+        rack: config.rack ?? null,
+        memoryBytes: config.memoryBytes,
+        settings: config.settings,
+      },
+    );
+    return {
+      address: broker.address,
+      failed: broker.failed,
+      status: () => broker.status(),
+      close: async () => {
+        await broker.close();
+        await objects.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    await Promise.allSettled(opened.reverse().map((close) => close()));
+    lock.release();
+    throw error;
+  }
+}
+
+async function openObjects(env: Env, store: FileStoreConfig | S3StoreConfig): Promise<ObjectStore> {
+  if (store.kind === 'files') return FileObjectStore.open(env, store.directory);
+  return new S3ObjectStore(env, store);
+}
+
+/** On an instance: `node millrace-broker.mjs CONFIG.json`, under a supervisor that starts it again when it fails. */
+async function main(configFile: string | undefined): Promise<number> {
+  if (configFile === undefined) {
+    process.stderr.write(
+      'usage: millrace-broker CONFIG.json (see BrokerConfig in broker-runtime/src/main.ts)\n',
+    );
+    return 2;
+  }
+  const config = JSON.parse(readFileSync(configFile, 'utf8')) as BrokerConfig;
+  const broker = await runBroker(config);
+  process.stdout.write(`${JSON.stringify({ event: 'ready', ...broker.address })}\n`);
+  const stopped = new Promise<'stopped'>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve('stopped'));
+  });
+  const ended = await Promise.race([stopped, broker.failed]);
+  if (ended !== 'stopped') {
+    process.stderr.write(`${JSON.stringify({ event: 'failed', message: ended.message })}\n`);
+    return 1;
+  }
+  await broker.close();
+  return 0;
+}
+
+if (import.meta.main) {
+  main(process.argv[2]).then(
+    (status) => process.exit(status),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(1);
+    },
+  );
+}

@@ -26,6 +26,20 @@ describe('uploads', () => {
     expect(world.failures).toEqual([]);
   });
 
+  test('a read-back that was damaged on its way does not make our own object foreign', async () => {
+    const world = await started();
+    const stream = await world.createStream();
+    await world.fill(stream, 10, 500);
+    let faults = 0;
+    world.objects.faults = (operation, key) => {
+      if (!isData(key) || faults === 4) return undefined;
+      faults++;
+      return { kind: operation === 'get' ? 'corrupt' : 'lose-answer' };
+    };
+    await world.run(stream.flush());
+    expect([world.failures, world.manifest.committedOffset(stream.id)]).toEqual([[], 10]);
+  });
+
   test('a conflict and a failure are repeated with the same key until they succeed', async () => {
     const world = await started();
     const stream = await world.createStream();

@@ -5,6 +5,9 @@ import { objectKey } from './object-key.ts';
 import type { ObjectBody } from './object-format/object-writer.ts';
 import type { StoreContext } from './options.ts';
 
+/** A read-back that differs may be damaged on its way: so many must differ before the object counts as foreign. */
+const DIFFERENT_ANSWERS = 4;
+
 /** How a put ended: stored, or given up because the id expired or the store closes. */
 export type PutResult = 'stored' | 'abandoned';
 
@@ -30,6 +33,7 @@ export async function putObject(
   watcher: PutWatcher,
 ): Promise<PutResult> {
   const key = objectKey(objectId);
+  let different = 0;
   for (let repeat = 0; watcher.isWanted(); repeat++) {
     const answer = await context.objects.put(key, body.pieces, { kind: 'absent' });
     let trouble: string;
@@ -37,8 +41,11 @@ export async function putObject(
     if (answer.outcome === 'rejected') {
       const verdict = await readBack(context, key, body);
       if (verdict === 'ours') return 'stored';
-      invariant(verdict !== 'foreign', 'I23', 'the key of a prepared object holds other bytes', { key });
-      trouble = verdict;
+      if (verdict === 'different') different++;
+      invariant(different < DIFFERENT_ANSWERS, 'I23', 'the key of a prepared object holds other bytes', {
+        key,
+      });
+      trouble = `the key is taken; read back: ${verdict}`;
     } else {
       trouble = answer.outcome === 'conflict' ? 'conflict' : `unknown outcome: ${messageOf(answer.cause)}`;
     }
@@ -54,10 +61,10 @@ async function readBack(context: StoreContext, key: string, body: ObjectBody): P
     const length = body.suffix.length;
     const found = await context.objects.get(key, { start: body.sizeBytes - length, length });
     const isOurs = found.sizeBytes === body.sizeBytes && areEqual(found.body, body.suffix);
-    return isOurs ? 'ours' : 'foreign';
+    return isOurs ? 'ours' : 'different';
   } catch (error) {
     if (!(error instanceof ObjectStoreError) || error.code === 'DENIED') throw error;
-    return error.code === 'INVALID_RANGE' ? 'foreign' : `read back: ${error.message}`;
+    return error.code === 'INVALID_RANGE' ? 'different' : error.message;
   }
 }
 

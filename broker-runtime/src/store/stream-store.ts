@@ -67,6 +67,7 @@ export class BrokerStreamStore implements StreamStore {
   /** Streams a group moved; kept to spare an array per group. */
   readonly #moved: StreamHandle[] = [];
   #services: StreamServices | undefined;
+  #admissionsWaiting = 0;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
 
@@ -124,8 +125,14 @@ export class BrokerStreamStore implements StreamStore {
   admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
     const { wal, uploader } = this.#running();
     const waiting = wal.admit(payloadBytes, entryCount);
-    // Ring or memory is full: whatever is durable is uploaded now, however little it is.
-    if (waiting !== undefined) uploader.hurry();
+    if (waiting === undefined) return undefined;
+    this.#admissionsWaiting++;
+    const settled = (): void => {
+      this.#admissionsWaiting--;
+    };
+    waiting.then(settled, settled);
+    // For memory the WAL asks by itself; a ring that fills is seen here.
+    if (wal.usedBytes + 2 * payloadBytes > wal.capacityBytes / 2) uploader.hurry();
     return waiting;
   }
 
@@ -224,12 +231,18 @@ export class BrokerStreamStore implements StreamStore {
   }
 
   #committed(sequence: number): void {
-    const { wal } = this.#running();
+    const { wal, uploader } = this.#running();
     this.#tail.markUploaded(sequence);
     // After the cache knows: the trim asks for memory again when somebody still waits for it.
-    wal.trim(sequence).catch((error: unknown) => {
-      if (this.#closing === undefined) this.#fail(error instanceof Error ? error : new Error(String(error)));
-    });
+    wal.trim(sequence).then(
+      () => {
+        if (this.#admissionsWaiting > 0) uploader.hurry();
+      },
+      (error: unknown) => {
+        if (this.#closing === undefined)
+          this.#fail(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
   }
 
   #makeRoom(bytes: number): void {

@@ -43,7 +43,6 @@ export class Uploader {
   #ageTimer: Timer | undefined;
   #isAged = false;
   #isHurried = false;
-  #flushSequence = -1;
   readonly #cuts: Cut[] = [];
   #isCommitting = false;
   #committedSequence = -1;
@@ -97,7 +96,6 @@ export class Uploader {
   flush(sequence: number): Promise<void> {
     if (sequence <= this.#committedSequence) return Promise.resolve();
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
-    this.#flushSequence = Math.max(this.#flushSequence, sequence);
     const flushed = new Promise<void>((resolve, reject) => {
       this.#flushWaiters.push({ sequence, resolve, reject });
     });
@@ -108,7 +106,10 @@ export class Uploader {
     return flushed;
   }
 
-  /** Somebody waits for memory or ring space: upload what there is, however little. */
+  /**
+   * Somebody waits for memory or ring space: upload what there is, however little. While other cuts are under way
+   * their completion is awaited first, or a full cache would turn every group into an object of its own.
+   */
   hurry(): void {
     this.#isHurried = true;
     this.#cut();
@@ -140,11 +141,17 @@ export class Uploader {
     return (
       first !== undefined &&
       (this.#isAged ||
-        this.#isHurried ||
+        (this.#isHurried && this.#cuts.length === 0) ||
         this.#pendingBytes >= this.#cutBytes ||
         this.#pendingEntries >= this.#context.options.uploadEntries ||
-        first.sequence <= this.#flushSequence)
+        this.#isFlushWanted(first.sequence))
     );
+  }
+
+  /** Only once the group that is flushed is durable too: a backlog of the WAL would become an object per group. */
+  #isFlushWanted(firstSequence: number): boolean {
+    const lastSequence = this.#pending.at(-1)?.sequence ?? -1;
+    return this.#flushWaiters.some(({ sequence }) => sequence >= firstSequence && sequence <= lastSequence);
   }
 
   #cut(): void {
@@ -224,6 +231,8 @@ export class Uploader {
       this.#trouble = undefined;
     }
     for (const group of cut.groups) group.release();
+    // Room was made: whoever still waits asks again.
+    this.#isHurried = false;
     this.#listener.onCommitted(cut.lastSequence);
     const waiting = this.#flushWaiters;
     this.#flushWaiters = [];

@@ -1,6 +1,7 @@
 import type { Env } from '../ports/env.ts';
 import type { Decision, Journal, JournalRecord } from '../wal/journal.ts';
-import type { ManifestImage, StreamEntryState } from './manifest-image.ts';
+import type { ManifestImage } from './manifest-image.ts';
+import type { StreamEntry } from './manifest/snapshot.ts';
 import { ManifestConflictError } from './manifest.ts';
 import type { CommittedObject, Manifest, ObjectRecord, StreamRangeRef } from './manifest.ts';
 import { UnknownStreamError } from './stream.ts';
@@ -216,7 +217,7 @@ export class JournalManifest implements Manifest {
     );
   }
 
-  #stream(streamId: number): StreamEntryState {
+  #stream(streamId: number): StreamEntry {
     const stream = this.#image.streams.get(streamId);
     if (stream === undefined)
       throw new UnknownStreamError(`there is no stream ${streamId}; it was deleted or never created`);

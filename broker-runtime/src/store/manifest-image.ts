@@ -2,35 +2,16 @@ import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CorruptionError, invariant } from '../base/errors.ts';
 import { readUvarint, writeUvarint } from '../base/varint.ts';
 import type { Image, JournalRecord } from '../wal/journal.ts';
-import type { CommittedObject, ObjectRecord, ObjectState } from './manifest.ts';
+import type { CommittedObject, ObjectRecord } from './manifest.ts';
 import { RangeList } from './manifest/range-list.ts';
 import { RangeSum } from './manifest/range-sum.ts';
-import { decodeRecord, encodeRecord, readFooterChecksum, writeFooterChecksum } from './manifest/records.ts';
+import { decodeRecord, encodeRecord } from './manifest/records.ts';
 import type { ManifestRecord } from './manifest/records.ts';
+import { readObjects, readStreams, writeObjects, writeStreams } from './manifest/snapshot.ts';
+import type { ObjectEntry, StreamEntry } from './manifest/snapshot.ts';
 import type { StreamRange } from './stream.ts';
 
 const SNAPSHOT_VERSION = 1;
-const STATES: readonly ObjectState[] = ['prepared', 'committed', 'destroyed'];
-
-export interface StreamEntryState {
-  startOffset: number;
-  /** One past the last offset that ever was in a committed object. */
-  committedOffset: number;
-  readonly ranges: RangeList;
-  readonly ever: RangeSum;
-  readonly destroyed: RangeSum;
-}
-
-interface ObjectEntry {
-  state: ObjectState;
-  sizeBytes: number;
-  atWallMs: number;
-  footerCrc32c: number | undefined;
-  /** Ranges of live streams that lie in this object; at zero nobody needs its bytes. */
-  liveRanges: number;
-  /** Entry of the last change of state, when it happened since the start: what is not committed must not be acted on. */
-  changedBySequence: number;
-}
 
 /**
  * Streams, ranges and objects, folded from the records of the journal. Checks itself while it folds: ranges tile
@@ -40,7 +21,7 @@ export class ManifestImage implements Image {
   readonly kind = 1;
   nextStreamId = 1;
   nextObjectId = 1;
-  readonly streams = new Map<number, StreamEntryState>();
+  readonly streams = new Map<number, StreamEntry>();
   readonly #objects = new Map<number, ObjectEntry>();
   readonly #prepared = new Set<number>();
   readonly #destroyed = new Set<number>();
@@ -145,38 +126,13 @@ export class ManifestImage implements Image {
     this.#destroyed.clear();
   }
 
-  /*
-   * Snapshot: version u8, then uvarints:
-   *   nextStreamId nextObjectId
-   *   count, then for each stream in ascending order of ids:
-   *     streamId startOffset committedOffset, four u32: sum ever committed (high, low), sum destroyed (high, low),
-   *     count, the start of the first range if there is one, then for each range: length sizeBytes maxTimestampMs+1
-   *     objectId (each begins where the one before ends)
-   *   count, then for each object in ascending order of ids: objectId state(u8) sizeBytes atWallMs footer
-   */
+  /* Snapshot: version u8, nextStreamId nextObjectId, then streams and objects as `manifest/snapshot.ts` lays them out. */
   writeSnapshot(writer: ByteWriter): void {
     writer.uint8(SNAPSHOT_VERSION);
     writeUvarint(writer, this.nextStreamId);
     writeUvarint(writer, this.nextObjectId);
-    writeUvarint(writer, this.streams.size);
-    let lastId = 0;
-    for (const [streamId, stream] of this.streams) {
-      // Ids are given out in ascending order and a map keeps the order of insertion, so no sorting is needed (I20).
-      invariant(streamId > lastId, 'I20', 'streams are written in the order of their ids', { streamId });
-      lastId = streamId;
-      writeStream(writer, streamId, stream);
-    }
-    writeUvarint(writer, this.#objects.size);
-    lastId = 0;
-    for (const [objectId, entry] of this.#objects) {
-      invariant(objectId > lastId, 'I20', 'objects are written in the order of their ids', { objectId });
-      lastId = objectId;
-      writeUvarint(writer, objectId);
-      writer.uint8(STATES.indexOf(entry.state));
-      writeUvarint(writer, entry.sizeBytes);
-      writeUvarint(writer, entry.atWallMs);
-      writeFooterChecksum(writer, entry.footerCrc32c);
-    }
+    writeStreams(writer, this.streams);
+    writeObjects(writer, this.#objects);
   }
 
   readSnapshot(reader: ByteReader): void {
@@ -189,42 +145,15 @@ export class ManifestImage implements Image {
     }
     this.nextStreamId = readUvarint(reader);
     this.nextObjectId = readUvarint(reader);
-    const references = new Map<number, number>();
-    for (let left = readUvarint(reader); left > 0; left--) {
-      const streamId = readUvarint(reader);
-      readStream(reader, this.#addStream(streamId), streamId, references);
+    const references = readStreams(reader, (streamId) => this.#addStream(streamId));
+    for (const [objectId, entry] of readObjects(reader, references)) {
+      this.#objects.set(objectId, entry);
+      if (entry.state === 'prepared') this.#prepared.add(objectId);
+      if (entry.state === 'destroyed') this.#destroyed.add(objectId);
     }
-    for (let left = readUvarint(reader); left > 0; left--) {
-      const objectId = readUvarint(reader);
-      const state = STATES[reader.uint8()];
-      invariant(state !== undefined, 'I20', 'an object in a snapshot has a known state', { objectId });
-      this.#objects.set(objectId, {
-        state,
-        sizeBytes: readUvarint(reader),
-        atWallMs: readUvarint(reader),
-        footerCrc32c: readFooterChecksum(reader),
-        liveRanges: references.get(objectId) ?? 0,
-        changedBySequence: 0,
-      });
-      if (state === 'prepared') this.#prepared.add(objectId);
-      if (state === 'destroyed') this.#destroyed.add(objectId);
-      invariant(
-        references.has(objectId) === (state === 'committed'),
-        'I24',
-        'committed objects are the named ones',
-        {
-          objectId,
-          state,
-        },
-      );
-      references.delete(objectId);
-    }
-    invariant(references.size === 0, 'I23', 'every object that a range names is known', {
-      objectIds: [...references.keys()].slice(0, 10).join(' '),
-    });
   }
 
-  #addStream(streamId: number): StreamEntryState {
+  #addStream(streamId: number): StreamEntry {
     const stream = {
       startOffset: 0,
       committedOffset: 0,
@@ -288,7 +217,7 @@ export class ManifestImage implements Image {
     this.#checkSums(streamId, stream);
   }
 
-  #dropTrimmed(streamId: number, stream: StreamEntryState, atWallMs: number, sequence: number): void {
+  #dropTrimmed(streamId: number, stream: StreamEntry, atWallMs: number, sequence: number): void {
     const { ranges } = stream;
     while (ranges.length > 0 && ranges.at(0).endOffset <= stream.startOffset) {
       const range = ranges.shift();
@@ -298,7 +227,7 @@ export class ManifestImage implements Image {
     this.#checkSums(streamId, stream);
   }
 
-  #checkSums(streamId: number, stream: StreamEntryState): void {
+  #checkSums(streamId: number, stream: StreamEntry): void {
     const isWhole = stream.ranges.live.completes(stream.destroyed, stream.ever);
     invariant(isWhole, 'I26', 'live and destroyed ranges together are all that were ever committed', {
       streamId,
@@ -344,7 +273,7 @@ export class ManifestImage implements Image {
     this.#destroyed.add(objectId);
   }
 
-  #stream(streamId: number): StreamEntryState {
+  #stream(streamId: number): StreamEntry {
     const stream = this.streams.get(streamId);
     invariant(stream !== undefined, 'I5', 'records name existing streams', { streamId });
     return stream;
@@ -355,61 +284,6 @@ export class ManifestImage implements Image {
     invariant(entry !== undefined, 'I23', 'records name existing objects', { objectId });
     return entry;
   }
-}
-
-function writeStream(writer: ByteWriter, streamId: number, stream: StreamEntryState): void {
-  writeUvarint(writer, streamId);
-  writeUvarint(writer, stream.startOffset);
-  writeUvarint(writer, stream.committedOffset);
-  for (const sum of [stream.ever, stream.destroyed]) {
-    writer.uint32(sum.high);
-    writer.uint32(sum.low);
-  }
-  const { ranges } = stream;
-  writeUvarint(writer, ranges.length);
-  for (let index = 0; index < ranges.length; index++) {
-    const range = ranges.at(index);
-    if (index === 0) writeUvarint(writer, range.startOffset);
-    writeUvarint(writer, range.endOffset - range.startOffset);
-    writeUvarint(writer, range.sizeBytes);
-    writeUvarint(writer, range.maxTimestampMs + 1);
-    writeUvarint(writer, range.objectId);
-  }
-}
-
-function readStream(
-  reader: ByteReader,
-  stream: StreamEntryState,
-  streamId: number,
-  references: Map<number, number>,
-): void {
-  stream.startOffset = readUvarint(reader);
-  stream.committedOffset = readUvarint(reader);
-  for (const sum of [stream.ever, stream.destroyed]) {
-    sum.high = reader.uint32();
-    sum.low = reader.uint32();
-  }
-  const count = readUvarint(reader);
-  let startOffset = count > 0 ? readUvarint(reader) : 0;
-  for (let left = count; left > 0; left--) {
-    const endOffset = startOffset + readUvarint(reader);
-    const sizeBytes = readUvarint(reader);
-    const maxTimestampMs = readUvarint(reader) - 1;
-    const objectId = readUvarint(reader);
-    stream.ranges.push({ startOffset, endOffset, sizeBytes, maxTimestampMs, objectId });
-    references.set(objectId, (references.get(objectId) ?? 0) + 1);
-    startOffset = endOffset;
-  }
-  const isWhole = stream.ranges.live.completes(stream.destroyed, stream.ever);
-  invariant(isWhole, 'I26', 'the ranges in a snapshot are those its sums tell of', { streamId });
-  invariant(
-    count === 0 || startOffset === stream.committedOffset,
-    'I5',
-    'the last range ends at the stream’s end',
-    {
-      streamId,
-    },
-  );
 }
 
 function withoutStream(range: StreamRange | Omit<StreamRange, 'objectId'>, objectId: number): StreamRange {

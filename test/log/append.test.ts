@@ -91,6 +91,19 @@ describe('what an append gives', () => {
   });
 });
 
+test('huge-timestamp: one beyond 2^53 is stored where the topic allows it, and stops neither snapshot nor retention', async () => {
+  const rig = await openRig({ config: { messageTimestampAfterMaxMs: 2 ** 63, retentionMs: 1 } });
+  const batch = resign(clientBatch({ producerId: 1, producerEpoch: 0, baseSequence: 0 }), (view) => {
+    view.setBigInt64(27, 2n ** 63n - 1n);
+    view.setBigInt64(35, 2n ** 63n - 1n);
+  });
+  expect(rig.partition.append(batch, CLIENT).error).toBe(Errors.NONE);
+  expect(Number.isSafeInteger(rig.data.entries[0]?.maxTimestampMs)).toBe(true);
+  await rig.run(rig.partition.maintain());
+  await rig.run(rig.partition.close());
+  expect(rig.states.endOffset).toBe(1);
+});
+
 describe('what an append refuses, with nothing stored', () => {
   test('fewer bytes than a header: CORRUPT_MESSAGE', async () => {
     expect((await refusal(new Uint8Array(12))).error).toBe(Errors.CORRUPT_MESSAGE);
@@ -226,6 +239,20 @@ describe('what an append refuses, with nothing stored', () => {
       view.setInt32(23, 2);
     });
     expect((await refusal(lying, COMPACTED)).error).toBe(Errors.INVALID_RECORD);
+  });
+
+  test('offset-burning: more records than the bytes can hold', async () => {
+    const claim = (batch: Uint8Array, count: number): Uint8Array =>
+      resign(batch, (view) => {
+        view.setInt32(57, count);
+        view.setInt32(23, count - 1);
+      });
+    expect((await refusal(claim(clientBatch(), 2))).error).toBe(Errors.INVALID_RECORD);
+    expect((await refusal(claim(clientBatch({ compression: 4 }), 2 ** 31 - 1))).error).toBe(
+      Errors.INVALID_RECORD,
+    );
+    const smallest = clientBatch({ records: 9, key: null, value: null });
+    expect((await openRig()).partition.append(smallest, CLIENT).error).toBe(Errors.NONE);
   });
 
   test('hundreds of bad records are refused with a short list', async () => {

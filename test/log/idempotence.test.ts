@@ -171,7 +171,7 @@ describe('the state itself', () => {
     expect(copy.check(5999, 99, 3, 2)).toEqual({
       firstOffset: 5_999_003,
       lastOffset: 5_999_005,
-      timestampMs: 1_767_225_600_001,
+      logAppendTimeMs: 1_767_225_600_001,
     });
   });
 });

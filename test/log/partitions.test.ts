@@ -105,6 +105,15 @@ describe('opening', () => {
     expect(await all).toHaveLength(40);
   });
 
+  test('settings changed meanwhile are followed', async () => {
+    const { set, assigned } = world(1);
+    const opening = opened(set, 0);
+    const assignment = assigned.get('T/0');
+    if (assignment === undefined) throw new Error('not assigned');
+    assigned.set('T/0', { ...assignment, config: { ...DEFAULT_CONFIG, maxMessageBytes: 10 } });
+    expect((await opening).append(clientBatch(), { origin: 'client' }).error).toBe(Errors.MESSAGE_TOO_LARGE);
+  });
+
   test('a topic deleted meanwhile is not opened', async () => {
     const { set, assigned } = world(1);
     const opening = set.open('T', 0);

@@ -145,6 +145,17 @@ describe('snapshots', () => {
     expect(rig.states.endOffset).toBe(2);
   });
 
+  test('one that fails is reported, stops nothing, and is tried again', async () => {
+    const rig = await openRig({ config: { maxMessageBytes: 80 << 20 } });
+    rig.states.fail(new Error('EIO'));
+    put(rig, { value: 'x'.repeat(65 << 20) });
+    await rig.env.clock.settle();
+    expect(rig.env.events.named('log.snapshot-failed')).toHaveLength(1);
+    expect(put(rig).error).toBe(Errors.NONE);
+    await rig.env.clock.settle();
+    expect(rig.env.events.named('log.snapshot-failed')).toHaveLength(2);
+  });
+
   test('every truncation and every flipped byte of a snapshot is noticed', () => {
     const state = emptyState();
     state.epochs.assign(3, 10);

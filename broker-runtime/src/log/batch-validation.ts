@@ -1,12 +1,14 @@
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
-import { BATCH_HEADER_BYTES, type BatchHeader } from '../wire/records/batch-header.ts';
-import { DecompressionError } from '../wire/records/compression.ts';
+import { BATCH_HEADER_BYTES, type BatchHeader, CompressionType } from '../wire/records/batch-header.ts';
+import { DecompressionError, MAX_DECOMPRESSED_BYTES } from '../wire/records/compression.ts';
 import { InvalidRecordsError, recordsOf } from '../wire/records/read-records.ts';
 import { checkBatch } from '../wire/records/validate-batch.ts';
 
 /** Records named in one refusal; the batch fails as a whole anyway, and an answer must stay small. */
 const MAX_RECORD_ERRORS = 100;
+/** Length, attributes, two deltas, key and value lengths, header count: a record has a byte of each at least. */
+const MIN_RECORD_BYTES = 7;
 /** A record without a time of its own is not held against the bounds. */
 const NO_TIMESTAMP = -1;
 
@@ -51,6 +53,16 @@ export function validateBatch(
     return refuse(
       Errors.INVALID_RECORD,
       `${batch.recordCount} records cannot have a last offset delta of ${batch.lastOffsetDelta}`,
+    );
+  }
+  // The count is trusted without looking into the records, and each takes an offset: a batch that claims billions would
+  // burn the offsets of the log.
+  const payloadBytes =
+    batch.compression === CompressionType.none ? batch.payload.length : MAX_DECOMPRESSED_BYTES;
+  if (batch.recordCount * MIN_RECORD_BYTES > payloadBytes) {
+    return refuse(
+      Errors.INVALID_RECORD,
+      `${batch.recordCount} records do not fit into ${payloadBytes} bytes`,
     );
   }
   if (origin === 'coordinator') return undefined;

@@ -4,6 +4,7 @@ import type { Stream, StreamEntry, StreamRange } from '../store/stream.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
 import { type CleaningPass, cleanBatch, emptyBatch } from './batch-cleaner.ts';
+import { entryTimestampMs } from './entry-timestamp.ts';
 import { streamEntries } from './log-scan.ts';
 import { OffsetMap } from './offset-map.ts';
 import type { PartitionState } from './partition-state.ts';
@@ -183,8 +184,8 @@ async function* cleaned(
       continue;
     }
     lastGone = undefined;
-    const { maxTimestampMs } = new BatchHeader(bytes);
-    yield { ...entry, maxTimestampMs: maxTimestampMs < 0 ? entry.maxTimestampMs : maxTimestampMs, bytes };
+    const maxTimestampMs = entryTimestampMs(new BatchHeader(bytes), entry.maxTimestampMs);
+    yield { ...entry, maxTimestampMs, bytes };
   }
   if (lastGone !== undefined) yield lastGone;
 }

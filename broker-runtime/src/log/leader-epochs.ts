@@ -41,14 +41,6 @@ export class LeaderEpochs {
     return { leaderEpoch: this.#epochs[next - 1] ?? requested, endOffset: this.#startOffsets[next] ?? -1 };
   }
 
-  /** The epoch the record at `offset` was written in; -1 when nothing is known. */
-  at(offset: number): number {
-    for (let at = this.#epochs.length - 1; at >= 0; at--) {
-      if ((this.#startOffsets[at] ?? 0) <= offset) return this.#epochs[at] ?? -1;
-    }
-    return -1;
-  }
-
   /** Forgets epochs that ended at or below `logStartOffset`. */
   trim(logStartOffset: number): void {
     while ((this.#startOffsets[1] ?? Infinity) <= logStartOffset) this.#shift();

@@ -52,17 +52,18 @@ export async function rebuildPartition(data: Stream, states: Stream, env: Env): 
 }
 
 function replay(batch: BatchHeader, { epochs, producers }: PartitionState, nowMs: number): void {
-  const { baseOffset, partitionLeaderEpoch, producerId, lastOffsetDelta, maxTimestampMs } = batch;
+  const { baseOffset, partitionLeaderEpoch, producerId, lastOffsetDelta } = batch;
   if (partitionLeaderEpoch > epochs.latest) epochs.assign(partitionLeaderEpoch, baseOffset);
   if (producerId < 0 || batch.isControl) return;
   const { producerEpoch, baseSequence } = batch;
+  const logAppendTimeMs = batch.isLogAppendTime ? batch.maxTimestampMs : -1;
   producers.record(
     producerId,
     producerEpoch,
     baseSequence,
     baseOffset,
     lastOffsetDelta,
-    maxTimestampMs,
+    logAppendTimeMs,
     nowMs,
   );
 }

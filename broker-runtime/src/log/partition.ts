@@ -7,6 +7,7 @@ import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
 import { validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
+import { entryTimestampMs } from './entry-timestamp.ts';
 import type {
   AppendOptions,
   AppendResult,
@@ -126,7 +127,7 @@ export class Partition implements PartitionLog {
         return {
           error: Errors.NONE,
           baseOffset: verdict.firstOffset,
-          logAppendTimeMs: appendTime ? verdict.timestampMs : -1,
+          logAppendTimeMs: verdict.logAppendTimeMs,
           durable: this.#pending.durable(verdict.lastOffset),
         };
       }
@@ -136,12 +137,11 @@ export class Partition implements PartitionLog {
     const offset = this.#data.endOffset;
     header.assignOffset(offset, this.leaderEpoch);
     if (appendTime) header.stampLogAppendTime(nowMs);
-    const timestampMs = header.maxTimestampMs;
+    const logAppendTimeMs = appendTime ? nowMs : -1;
     let durable: Promise<void>;
     try {
-      // Retention and time lookup need some time for every batch: records without one count as written now.
-      const spanTimestampMs = timestampMs < 0 ? nowMs : timestampMs;
-      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, spanTimestampMs, batch));
+      const timestampMs = entryTimestampMs(header, nowMs);
+      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, timestampMs, batch));
     } catch (error) {
       if (error instanceof WalClosedError) return refused(Errors.KAFKA_STORAGE_ERROR);
       throw error;
@@ -149,12 +149,20 @@ export class Partition implements PartitionLog {
     const endOffset = this.#data.endOffset;
     invariant(endOffset === offset + lastOffsetDelta + 1, 'I3', 'offsets are dense', { offset, endOffset });
     if (idempotent) {
-      producers.record(producerId, producerEpoch, baseSequence, offset, lastOffsetDelta, timestampMs, nowMs);
+      producers.record(
+        producerId,
+        producerEpoch,
+        baseSequence,
+        offset,
+        lastOffsetDelta,
+        logAppendTimeMs,
+        nowMs,
+      );
     }
     this.#pending.add(endOffset, durable);
     this.#recent.add(offset, endOffset, batch.length);
     this.#snapshots.noteAppended(batch.length);
-    return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs: appendTime ? nowMs : -1, durable };
+    return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs, durable };
   }
 
   read(fromOffset: number, maxBytes: number, options: ReadOptions): LogRead | Promise<LogRead> {

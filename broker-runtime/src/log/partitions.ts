@@ -121,11 +121,13 @@ export class PartitionSet {
         env,
         admit: (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount),
       });
-      // The topic may have been deleted, or moved, while its state was read.
-      if (this.#options.assignment(topicId, index) === undefined) {
+      // While the state was read the topic may have been deleted or moved, or its settings changed.
+      const current = this.#options.assignment(topicId, index);
+      if (current === undefined) {
         partition.abandon();
         throw new ClosedError(`partition ${index} of topic ${topicId} is no longer led by this broker`);
       }
+      partition.reconfigure(current.config);
       this.#open.set(key, partition);
       return partition;
     } finally {

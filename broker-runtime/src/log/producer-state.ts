@@ -11,14 +11,15 @@ export const REMEMBERED_BATCHES = 5;
 export const MAX_PRODUCERS_PER_PARTITION = 5000;
 
 const MAX_SEQUENCE = 0x7fff_ffff;
-/** Numbers kept of a batch: first sequence, last offset delta, first offset, timestamp. */
+/** Numbers kept of a batch: first sequence, last offset delta, first offset, log append time. */
 const FIELDS = 4;
 
 /** A batch that was appended before. */
 export interface AppendedBatch {
   readonly firstOffset: number;
   readonly lastOffset: number;
-  readonly timestampMs: number;
+  /** -1 in a topic of CreateTime. */
+  readonly logAppendTimeMs: number;
 }
 
 interface ProducerEntry {
@@ -67,7 +68,11 @@ export class ProducerState {
     for (let at = 0; at < batches.length; at += FIELDS) {
       if (batches[at] !== firstSequence || batches[at + 1] !== lastOffsetDelta) continue;
       const firstOffset = batches[at + 2] ?? 0;
-      return { firstOffset, lastOffset: firstOffset + lastOffsetDelta, timestampMs: batches[at + 3] ?? -1 };
+      return {
+        firstOffset,
+        lastOffset: firstOffset + lastOffsetDelta,
+        logAppendTimeMs: batches[at + 3] ?? -1,
+      };
     }
     const expected = nextSequence(batches);
     return expected === undefined || expected === firstSequence
@@ -82,7 +87,7 @@ export class ProducerState {
     firstSequence: number,
     firstOffset: number,
     lastOffsetDelta: number,
-    timestampMs: number,
+    logAppendTimeMs: number,
     nowMs: number,
   ): void {
     let producer = this.#producers.get(producerId);
@@ -98,7 +103,7 @@ export class ProducerState {
     }
     const { batches } = producer;
     if (batches.length >= REMEMBERED_BATCHES * FIELDS) dropOldest(batches);
-    batches.push(firstSequence, lastOffsetDelta, firstOffset, timestampMs);
+    batches.push(firstSequence, lastOffsetDelta, firstOffset, logAppendTimeMs);
     this.#producers.set(producerId, producer);
   }
 
@@ -119,7 +124,7 @@ export class ProducerState {
   }
 
   // Count (4), then for each producer: id (8), epoch (2), last seen (8), batch count (1), and for each batch
-  // first sequence (4), last offset delta (4), first offset (8), timestamp (8).
+  // first sequence (4), last offset delta (4), first offset (8), log append time (8).
   write(writer: ByteWriter): void {
     writer.uint32(this.#producers.size);
     for (const [producerId, { epoch, lastSeenMs, batches }] of this.#producers) {

@@ -1,0 +1,54 @@
+import { describe, expect, test } from '@jest/globals';
+import { LeaderEpochs } from '../../broker-runtime/src/log/leader-epochs.ts';
+
+function epochs(...starts: readonly (readonly [epoch: number, startOffset: number])[]): LeaderEpochs {
+  const history = new LeaderEpochs();
+  for (const [epoch, startOffset] of starts) history.assign(epoch, startOffset);
+  return history;
+}
+
+describe('where an epoch ends', () => {
+  test('at the start of the next one, the latest at the end of the log', () => {
+    const history = epochs([1, 0], [3, 10], [4, 25]);
+    expect(history.endOffset(1, 30)).toEqual({ leaderEpoch: 1, endOffset: 10 });
+    expect(history.endOffset(2, 30)).toEqual({ leaderEpoch: 1, endOffset: 10 });
+    expect(history.endOffset(4, 30)).toEqual({ leaderEpoch: 4, endOffset: 30 });
+  });
+
+  test('an unknown future epoch, and none, have no end', () => {
+    const history = epochs([1, 0]);
+    for (const asked of [2, -1])
+      expect(history.endOffset(asked, 5)).toEqual({ leaderEpoch: -1, endOffset: -1 });
+    expect(new LeaderEpochs().endOffset(0, 0)).toEqual({ leaderEpoch: -1, endOffset: -1 });
+  });
+
+  test('an epoch older than the oldest ends where that begins', () => {
+    expect(epochs([5, 100]).endOffset(2, 200)).toEqual({ leaderEpoch: 2, endOffset: 100 });
+  });
+
+  test('an epoch in which nothing was appended leaves no trace', () => {
+    const history = epochs([1, 0], [2, 10], [3, 10], [4, 10]);
+    expect(history.endOffset(3, 20)).toEqual({ leaderEpoch: 1, endOffset: 10 });
+    expect(history.endOffset(4, 20)).toEqual({ leaderEpoch: 4, endOffset: 20 });
+  });
+});
+
+test('epochs never go back (I5)', () => {
+  const history = epochs([4, 0]);
+  expect(() => history.assign(3, 10)).toThrow(/I5/);
+  history.assign(4, 10);
+  expect(history.endOffset(4, 20).endOffset).toBe(20);
+});
+
+test('trimming forgets epochs that ended, and moves the start of the one that goes on', () => {
+  const history = epochs([1, 0], [2, 10], [3, 20]);
+  history.trim(15);
+  expect(history.endOffset(1, 30)).toEqual({ leaderEpoch: 1, endOffset: 15 });
+  expect(history.endOffset(2, 30)).toEqual({ leaderEpoch: 2, endOffset: 20 });
+});
+
+test('no more than a thousand epochs are kept', () => {
+  const history = epochs(...Array.from({ length: 1500 }, (_, n) => [n, n] as const));
+  expect(history.endOffset(200, 1500)).toEqual({ leaderEpoch: 200, endOffset: 500 });
+  expect(history.endOffset(600, 1500)).toEqual({ leaderEpoch: 600, endOffset: 601 });
+});

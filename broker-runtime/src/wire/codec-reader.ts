@@ -35,7 +35,9 @@ export class MessageReader {
   constructor(bytes: Uint8Array, position = 0) {
     this.frame = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#text = Buffer.isBuffer(bytes)
+      ? bytes
+      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#position = position;
     this.#end = bytes.length;
   }
@@ -56,6 +58,13 @@ export class MessageReader {
     }
     this.#position = at + length;
     return at;
+  }
+
+  /** The int16 `ahead` bytes from here, which stays unread. */
+  peekInt16(ahead: number): number {
+    if (ahead + 2 > this.remaining)
+      throw new DecodeError(`${this.remaining} bytes are left, too few for a header`);
+    return this.#view.getInt16(this.#position + ahead);
   }
 
   bool(): boolean {

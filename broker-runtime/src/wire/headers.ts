@@ -59,11 +59,10 @@ export const FRAME_SIZE_BYTES = 4;
  * @throws {DecodeError}
  */
 export function readRequestHeader(reader: MessageReader): RequestHeader | undefined {
-  // Key and version decide how the rest reads; they are read once more as part of it.
-  const start = new MessageReader(reader.frame, reader.position);
-  const api = apiOf(start.int16());
+  // Key and version decide how the header reads that they are part of.
+  const api = apiOf(reader.peekInt16(0));
   if (api === undefined) return undefined;
-  const version = start.int16() >= api.flexibleFrom ? 2 : 1;
+  const version = reader.peekInt16(2) >= api.flexibleFrom ? 2 : 1;
   const header = decodeMessage(RequestHeaderMessage, version, reader);
   return {
     apiKey: header.requestApiKey,

@@ -22,7 +22,8 @@ export class InflateOutput {
       this.#bytes.set(source.subarray(from, end), at);
       return;
     }
-    for (let index = from, to = at; index < end; index++, to++) this.#bytes[to] = source[index] ?? 0;
+    const bytes = this.#bytes;
+    for (let index = from, to = at; index < end; index++, to++) bytes[to] = source[index] ?? 0;
   }
 
   /** Appends `length` bytes, each the one `distance` before it: the two may overlap. */
@@ -31,7 +32,8 @@ export class InflateOutput {
     let at = this.#reserve(length);
     const end = this.length;
     if (length <= COPY_BY_HAND_BELOW_BYTES) {
-      for (; at < end; at++) this.#bytes[at] = this.#bytes[at - distance] ?? 0;
+      const bytes = this.#bytes;
+      for (; at < end; at++) bytes[at] = bytes[at - distance] ?? 0;
       return;
     }
     // What is there is copied, then twice as much is there.

@@ -98,16 +98,13 @@ function inflateBlock(block: Uint8Array, from: number, output: InflateOutput): v
   const blockAt = output.length;
   let at = from;
   const littleEndian = (byteCount: number): number => {
+    if (byteCount > block.length - at) throw new RangeError('a snappy element is cut short');
     let value = 0;
-    for (let index = 0; index < byteCount; index++) {
-      const byte = block[at++];
-      if (byte === undefined) throw new RangeError('a snappy element is cut short');
-      value += byte * 2 ** (8 * index);
-    }
+    for (let scale = 1, end = at + byteCount; at < end; at++, scale *= 256) value += (block[at] ?? 0) * scale;
     return value;
   };
   while (at < block.length) {
-    const tag = littleEndian(1);
+    const tag = block[at++] ?? 0;
     const kind = tag & 0x03;
     const size = tag >>> 2;
     if (kind === 0) {

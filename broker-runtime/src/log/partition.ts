@@ -1,6 +1,6 @@
-import { CorruptionError, invariant } from '../base/errors.ts';
+import { invariant } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
-import { OffsetOutOfRangeError, type Stream, StreamReadError, type StreamSlice } from '../store/stream.ts';
+import type { Stream } from '../store/stream.ts';
 import { WalClosedError } from '../wal/wal.ts';
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
@@ -8,6 +8,7 @@ import { BatchHeader } from '../wire/records/batch-header.ts';
 import { validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
 import { entryTimestampMs } from './entry-timestamp.ts';
+import { LogReader } from './log-reader.ts';
 import type {
   AppendOptions,
   AppendResult,
@@ -24,9 +25,6 @@ import type { RecentBatches } from './recent-batches.ts';
 import { retentionOffset } from './retention.ts';
 import { type SnapshotTarget, SnapshotWriter } from './snapshot-writer.ts';
 import { findMaxTimestamp, findTimestamp } from './time-index.ts';
-
-/** One of so many reads has the checksum of its first batch verified (I33). */
-const CHECKSUM_EVERY_READS = 64;
 
 const nothing = (): void => undefined;
 
@@ -60,13 +58,13 @@ export class Partition implements PartitionLog {
   readonly #state: PartitionState;
   readonly #recent: RecentBatches;
   readonly #snapshots: SnapshotWriter;
+  readonly #reader: LogReader;
   readonly #pending = new PendingAppends();
   readonly #listeners = new Set<() => void>();
   readonly #stopListening: () => void;
   readonly #closing = new AbortController();
   #config: LogConfig;
   #highWatermark: number;
-  #reads = 0;
   #maintenance: Promise<void> | undefined;
 
   constructor(source: PartitionSource, rebuilt: RebuiltPartition) {
@@ -82,6 +80,7 @@ export class Partition implements PartitionLog {
     this.#state = rebuilt.state;
     this.#recent = rebuilt.recent;
     this.#snapshots = new SnapshotWriter(source, rebuilt);
+    this.#reader = new LogReader(this, data, env.events);
     this.#highWatermark = data.durableOffset;
     this.#state.epochs.assign(source.leaderEpoch, data.endOffset);
     this.#stopListening = data.onDurable((durableOffset) => this.#advance(durableOffset));
@@ -166,23 +165,13 @@ export class Partition implements PartitionLog {
   }
 
   read(fromOffset: number, maxBytes: number, options: ReadOptions): LogRead | Promise<LogRead> {
-    if (this.#closing.signal.aborted) return this.#answer(Errors.NOT_LEADER_OR_FOLLOWER);
-    if (fromOffset < this.logStartOffset || fromOffset > this.logEndOffset) {
-      return this.#answer(Errors.OFFSET_OUT_OF_RANGE);
-    }
-    const untilOffset = this.#visibleOffset(options.isolation);
-    if (fromOffset >= untilOffset) return this.#answer(Errors.NONE);
-    if (maxBytes <= 0 && !options.minOneBatch) return this.#answer(Errors.NONE);
-    const firstFits = options.minOneBatch ? Infinity : maxBytes;
-    try {
-      const slice = this.#data.read(fromOffset, maxBytes, { untilOffset });
-      if (!(slice instanceof Promise)) return this.#serve(slice, firstFits);
-      return slice
-        .then((arrived) => this.#serve(arrived, firstFits))
-        .catch((error: unknown) => this.#readFailed(error, fromOffset));
-    } catch (error) {
-      return this.#readFailed(error, fromOffset);
-    }
+    if (this.#closing.signal.aborted) return this.#reader.answer(Errors.NOT_LEADER_OR_FOLLOWER);
+    return this.#reader.read(
+      fromOffset,
+      maxBytes,
+      this.#visibleOffset(options.isolation),
+      options.minOneBatch,
+    );
   }
 
   availableBytes(fromOffset: number, limit: number, isolation: Isolation): number {
@@ -299,64 +288,6 @@ export class Partition implements PartitionLog {
 
   #visibleOffset(isolation: Isolation): number {
     return isolation === 'read_committed' ? this.lastStableOffset : this.#highWatermark;
-  }
-
-  #serve(slice: StreamSlice | undefined, firstFits: number): LogRead {
-    if (slice === undefined) return this.#answer(Errors.NONE);
-    if (slice.sizeBytes > firstFits) {
-      slice.release();
-      return this.#answer(Errors.NONE);
-    }
-    const problem = this.#damage(slice);
-    if (problem !== undefined) {
-      slice.release();
-      throw new CorruptionError(problem);
-    }
-    return this.#answer(Errors.NONE, slice);
-  }
-
-  /** What is wrong with bytes about to be served: checked at each read's first batch (I32, I33, I34). */
-  #damage(slice: StreamSlice): string | undefined {
-    invariant(slice.nextOffset <= this.#highWatermark, 'I9', 'nothing above the high watermark is served', {
-      nextOffset: slice.nextOffset,
-      highWatermark: this.#highWatermark,
-    });
-    const first = slice.entries[0];
-    if (first === undefined) return undefined;
-    const header = new BatchHeader(first.bytes);
-    if (header.baseOffset !== first.baseOffset || header.sizeBytes !== first.bytes.length) {
-      return `the batch stored at offset ${first.baseOffset} says offset ${header.baseOffset}, ${header.sizeBytes} bytes`;
-    }
-    if (this.#reads++ % CHECKSUM_EVERY_READS === 0 && header.computeCrc() !== header.crc) {
-      return `the CRC of the batch at offset ${first.baseOffset} does not match its bytes`;
-    }
-    return undefined;
-  }
-
-  #readFailed(error: unknown, fromOffset: number): LogRead {
-    // Retention moved the log start while the read was under way.
-    if (error instanceof OffsetOutOfRangeError) return this.#answer(Errors.OFFSET_OUT_OF_RANGE);
-    if (!(error instanceof StreamReadError || error instanceof CorruptionError)) throw error;
-    this.#env.events.error('log.read-failed', {
-      topicId: this.topicId,
-      partition: this.partition,
-      fromOffset,
-      code: error.code,
-      reason: error.message,
-    });
-    return this.#answer(Errors.KAFKA_STORAGE_ERROR);
-  }
-
-  #answer(error: ErrorCode, slice?: StreamSlice): LogRead {
-    return {
-      error,
-      highWatermark: this.#highWatermark,
-      lastStableOffset: this.lastStableOffset,
-      logStartOffset: this.logStartOffset,
-      pieces: slice?.pieces ?? [],
-      sizeBytes: slice?.sizeBytes ?? 0,
-      release: slice === undefined ? nothing : () => slice.release(),
-    };
   }
 }
 

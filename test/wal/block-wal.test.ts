@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { BlockDeviceError } from '../../broker-runtime/src/ports/block-device.ts';
 import { EntryTooLargeError, WalClosedError } from '../../broker-runtime/src/wal/wal.ts';
 import { appendOne, describeEntry, KIB, payload, WalWorld } from './block-wal-world.ts';
 
@@ -161,5 +162,31 @@ describe('A block WAL', () => {
     expect(listener.failures).toHaveLength(1);
     await world.env.clock.run(wal.close());
     expect((await world.recover()).map((group) => group.sequence)).toEqual([1, 2]);
+  });
+
+  test('reads a long log back in large pieces, and no further than it must', async () => {
+    const world = new WalWorld({ ringBytes: 8192 * KIB });
+    const { wal } = await world.open();
+    for (let offset = 0; offset < 300; offset++) {
+      await world.env.clock.run((await appendOne(wal, offset, payload(offset, 14 * KIB))).durable);
+    }
+    world.crash();
+    world.disk.reads = 0;
+    world.disk.readBytes = 0;
+    expect(await world.recover()).toHaveLength(300);
+    expect(world.disk.reads).toBeLessThan(10);
+    // 300 groups of 16 KiB, what is read twice where a piece ended within a group, and one piece too many.
+    expect(world.disk.readBytes).toBeLessThan(1.1 * 300 * 16 * KIB + 1024 * KIB);
+  });
+
+  test('a device that cannot be read is an error, not an empty log', async () => {
+    const world = new WalWorld();
+    const { wal } = await world.open();
+    await world.env.clock.run((await appendOne(wal, 0, payload(0, 100))).durable);
+    world.crash();
+    world.disk.readError = 'IO';
+    await expect(world.recover()).rejects.toThrow(BlockDeviceError);
+    world.disk.readError = undefined;
+    expect(await world.recover()).toHaveLength(1);
   });
 });

@@ -59,7 +59,7 @@ export class DeviceScan {
     for (;;) {
       const stopAt = Math.min(this.#lastEnd + this.#lookAheadBytes, this.#endPosition);
       if (this.#position >= stopAt) return undefined;
-      const header = readGroupHeader(await this.#read(this.#position, DEVICE_BLOCK_BYTES, stopAt), 0);
+      const header = readGroupHeader(await this.#read(this.#position, DEVICE_BLOCK_BYTES), 0);
       if (header !== undefined && this.#isOurs(header)) return this.#take(header);
       this.#position += DEVICE_BLOCK_BYTES;
     }
@@ -75,7 +75,7 @@ export class DeviceScan {
     ) {
       throw new WalCorruptionError(`group ${header.sequence} is larger than any group can be`, damage);
     }
-    const bytes = await this.#read(position, sizeBytes, this.#endPosition);
+    const bytes = await this.#read(position, sizeBytes);
     const payload = bytes.subarray(GROUP_HEADER_BYTES, GROUP_HEADER_BYTES + header.payloadBytes);
     const isIntact = crc32c(payload) === header.payloadCrc;
     const gapBytes = position - this.#lastEnd;
@@ -104,15 +104,14 @@ export class DeviceScan {
     return header.nodeEpoch === this.#nodeEpoch && header.position === this.#position;
   }
 
-  /** A view, valid until the next call, of `lengthBytes` that lie within one lap. Reads ahead up to `stopAt`. */
-  async #read(position: number, lengthBytes: number, stopAt: number): Promise<Uint8Array> {
+  /** A view, valid until the next call, of `lengthBytes` that lie within one lap. Reads ahead. */
+  async #read(position: number, lengthBytes: number): Promise<Uint8Array> {
     const isBuffered =
       position >= this.#bufferPosition &&
       position + lengthBytes <= this.#bufferPosition + this.#bufferedBytes;
     if (!isBuffered) {
       const lapLeftBytes = this.ringBytes - (position % this.ringBytes);
-      const wantedBytes = Math.max(lengthBytes, stopAt - position);
-      const readBytes = Math.min(this.#buffer.length, lapLeftBytes, wantedBytes);
+      const readBytes = Math.min(this.#buffer.length, lapLeftBytes, this.#endPosition - position);
       this.#bufferedBytes = 0;
       await this.home.device.read(
         deviceOffset(position, this.ringBytes),

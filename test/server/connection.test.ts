@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { InvariantViolation } from '../../broker-runtime/src/base/errors.ts';
+import { MemoryShare } from '../../broker-runtime/src/base/memory-budget.ts';
 import { UnanswerableError, defineApi, type Api, type Handler } from '../../broker-runtime/src/server/api.ts';
 import type { CloseReason } from '../../broker-runtime/src/server/close-reason.ts';
 import { apiVersionsApi } from '../../broker-runtime/src/server/handlers/api-versions.ts';
@@ -71,7 +72,11 @@ async function serverWith(
       handler: () => handlers.sync ?? ((): Encodable<typeof SyncGroupResponse> => reply(1)),
     }),
   ];
-  const services = { env, options: { ...DEFAULT_SERVER_OPTIONS, ...options } } as unknown as Services;
+  const services = {
+    env,
+    options: { ...DEFAULT_SERVER_OPTIONS, ...options },
+    fetchMemory: new MemoryShare('fetch', 1),
+  } as unknown as Services;
   const fatal: InvariantViolation[] = [];
   const server = new KafkaServer(services, [...apis, apiVersionsApi(apis)], {
     onFatal: (error) => fatal.push(error),

@@ -17,6 +17,8 @@ export interface ConnectionHost {
   readonly memory: FrameMemory;
   readonly status: ServerStatus;
   readonly dispatcher: Dispatcher;
+  /** Others wait for memory that unsent replies hold. */
+  isFetchMemoryWanted(): boolean;
   /** The server closes the connection, for this reason. */
   onClosing(connection: ClientConnection, reason: CloseReason, detail: string): void;
   /** The connection is gone. */
@@ -128,7 +130,9 @@ export class ClientConnection implements Receiver, ExchangeOwner {
 
   /** Enforces the deadlines; called about once a second. */
   checkDeadlines(nowMs: number): void {
-    const { frameDeadlineMs, idleDeadlineMs, sendDeadlineMs } = this.#host.options;
+    const { frameDeadlineMs, idleDeadlineMs, ...send } = this.#host.options;
+    const wanted = this.#host.isFetchMemoryWanted();
+    const sendDeadlineMs = wanted ? send.sendDeadlineUnderPressureMs : send.sendDeadlineMs;
     this.#onUnsentChanged();
     const partialSinceMs = this.#reader.partialSinceMs;
     if (partialSinceMs !== undefined && nowMs - partialSinceMs > frameDeadlineMs) {

@@ -24,6 +24,8 @@ export interface ServerOptions {
   readonly unsentMaxBytes: number;
   /** Reply bytes must have left within this time. */
   readonly sendDeadlineMs: number;
+  /** The same while other fetches wait for the memory that unsent replies hold. */
+  readonly sendDeadlineUnderPressureMs: number;
   /** A request whose first byte came must be complete within this time. */
   readonly frameDeadlineMs: number;
   /** A connection with nothing to do is closed after this time (`connections.max.idle.ms`). */
@@ -62,6 +64,8 @@ export const DEFAULT_SERVER_OPTIONS: ServerOptions = {
   unsentMaxBytes: 256 * KIB,
   // No client waits longer for an answer (Java and kafkajs 30 s, librdkafka 60 s).
   sendDeadlineMs: 60_000,
+  // A fetch holds at most 4 MiB by default: 3.4 Mbit/s are enough to keep out of this.
+  sendDeadlineUnderPressureMs: 10_000,
   // A full 10 MiB request over 3 Mbit/s.
   frameDeadlineMs: 30_000,
   idleDeadlineMs: 600_000,

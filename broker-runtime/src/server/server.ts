@@ -55,6 +55,7 @@ export class KafkaServer {
         onFailure: (failure) => this.#onFailure(failure),
         onFatal: hooks.onFatal,
       }),
+      isFetchMemoryWanted: () => services.fetchMemory.waiting > 0,
       onClosing: (connection, reason, detail) => this.#onClosing(connection, reason, detail),
       onClosed: (connection) => this.#onClosed(connection),
       guard: (connection, task) => this.#guard(connection, task),

@@ -1,30 +1,17 @@
-import { createHash } from 'node:crypto';
 import { ClosedError, CorruptionError, invariant, MillraceError } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
-import {
-  decodeEntry,
-  encodeEntry,
-  genesisHash,
-  HASH_BYTES,
-  NONCE_BYTES,
-  sameBytes,
-  sha256,
-} from './conditional/entry.ts';
-import type { LogEntry } from './conditional/entry.ts';
-import { deletableBelow, moveFloor, openFloor, readFloor } from './conditional/floor.ts';
-import type { Floor } from './conditional/floor.ts';
+import { encodeEntry, hexSha256, NONCE_BYTES, sameBytes, sha256 } from './conditional/entry.ts';
+import { deletableBelow, moveFloor, openFloor } from './conditional/floor.ts';
 import { LOG_PREFIX, logKey, sequenceOf, SNAPSHOT_PREFIX, snapshotKey } from './conditional/keys.ts';
+import { LogReader } from './conditional/log-reader.ts';
+import type { LogPosition, LogTarget } from './conditional/log-reader.ts';
 import { RetryingStore } from './conditional/retrying-store.ts';
-import { decodeSnapshot, encodeSnapshot } from './conditional/snapshot.ts';
+import { encodeSnapshot } from './conditional/snapshot.ts';
 import type { JournalRecord } from './journal.ts';
 
-/** Entries fetched ahead while a tail is replayed: hides the store's latency, costs as many GETs at the end. */
-const READ_AHEAD = 16;
-/** Reads of bytes that do not pass their checksum, before they count as damaged (protocol 3.7). */
-const READ_ATTEMPTS = 3;
-/** The floor may move while a reader opens; it starts over then. More often than this, something is wrong (P9). */
-const MAX_RESTARTS = 8;
+export type { LogPosition, LogTarget } from './conditional/log-reader.ts';
+
 /** Slots lost to others while taking over, before giving up (P8). */
 const MAX_LOST_SLOTS = 8;
 const DELETE_BATCH_KEYS = 1_000;
@@ -38,15 +25,6 @@ export interface ConditionalLogOptions {
   readonly writer: string;
   /** How long entries and snapshots live on after the floor passed them. Default one day. */
   readonly gracePeriodMs?: number;
-}
-
-/** Who receives what the log holds. */
-export interface LogTarget {
-  /** Replaces the whole state. May come more than once, when the floor moves under a slow reader. */
-  restore(state: Uint8Array, sequence: number): void;
-  /** Back to the state before entry 1. */
-  clear(): void;
-  apply(record: JournalRecord, sequence: number): void;
 }
 
 /**
@@ -64,8 +42,7 @@ export class ConditionalLog {
   readonly #gracePeriodMs: number;
   /** Appends quicker than this need no look at the floor: nothing is deleted before the grace period ends. */
   readonly #trustedAppendMs: number;
-  #sequence = 0;
-  #lastHash: Uint8Array;
+  readonly #reader: LogReader;
   /** Highest epoch seen in the log, and ours once we took over. */
   #epoch = 0;
   #isAppending = false;
@@ -91,12 +68,12 @@ export class ConditionalLog {
     this.#gracePeriodMs = options.gracePeriodMs ?? DAY_MS;
     this.#trustedAppendMs = Math.min(TEN_MINUTES_MS, this.#gracePeriodMs / 144);
     this.clusterId = clusterId;
-    this.#lastHash = genesisHash(clusterId);
+    this.#reader = new LogReader(env, store, clusterId);
   }
 
   /** Newest entry applied or appended. */
   get sequence(): number {
-    return this.#sequence;
+    return this.#reader.position.sequence;
   }
 
   get epoch(): number {
@@ -108,22 +85,10 @@ export class ConditionalLog {
     return this.#store.trouble;
   }
 
-  /**
-   * Brings `target` to the state at the end of the log: snapshot at the floor, then every entry up to the first
-   * free slot, each checked for damage, place and hash chain (I18).
-   * @throws {CorruptionError} also when a snapshot that the floor names is missing: the log below it is gone, so
-   * starting from entry 1 would quietly lose everything
-   */
+  /** See {@link LogReader.load}. @throws {CorruptionError} */
   async load(target: LogTarget): Promise<void> {
-    for (let restarts = 0; restarts < MAX_RESTARTS; restarts++) {
-      const floor = await this.#floor();
-      if (!(await this.#restore(floor, target))) continue;
-      if (await this.#replayTail(floor, target)) return;
-    }
-    throw new CorruptionError(
-      `the floor moved ${MAX_RESTARTS} times while the log was read: a writer takes snapshots faster than this ` +
-        `process can read them; raise the snapshot interval`,
-    );
+    await this.#reader.load(target);
+    this.#epoch = this.#reader.position.writerEpoch;
   }
 
   /**
@@ -142,7 +107,7 @@ export class ConditionalLog {
       }
     }
     throw new SupersededError(
-      this.#sequence,
+      this.sequence,
       `lost ${MAX_LOST_SLOTS} slots in a row to another process that writes this cluster; stop that process first`,
     );
   }
@@ -160,13 +125,14 @@ export class ConditionalLog {
     );
     this.#isAppending = true;
     try {
-      const sequence = this.#sequence + 1;
+      const { lastHash: prevHash } = this.#reader.position;
+      const sequence = this.sequence + 1;
       const nonce = this.#env.random.bytes(NONCE_BYTES);
       const bytes = encodeEntry({
         sequence,
         writerEpoch: this.#epoch,
         nonce,
-        prevHash: this.#lastHash,
+        prevHash,
         records,
       });
       const { clock } = this.#env;
@@ -177,8 +143,7 @@ export class ConditionalLog {
       const tookMs = clock.monotonicMs() - begunMs;
       const jumpedMs = Math.abs(clock.wallMs() - begunWallMs - tookMs);
       if (tookMs > this.#trustedAppendMs || jumpedMs > CLOCK_TOLERANCE_MS) await this.#checkFloor(sequence);
-      this.#sequence = sequence;
-      this.#lastHash = sha256(bytes);
+      this.#reader.position = { sequence, writerEpoch: this.#epoch, lastHash: sha256(bytes) };
       return sequence;
     } finally {
       this.#isAppending = false;
@@ -187,7 +152,7 @@ export class ConditionalLog {
 
   /** What {@link snapshot} needs, taken at the very entry the state stands at. */
   position(): LogPosition {
-    return { sequence: this.#sequence, writerEpoch: this.#epoch, lastHash: this.#lastHash };
+    return this.#reader.position;
   }
 
   /**
@@ -199,7 +164,7 @@ export class ConditionalLog {
     const key = snapshotKey(position.sequence, hexSha256(bytes));
     // Rejected: the same bytes are there, from an earlier try or another node (the name holds their hash).
     await this.#store.put(key, bytes, { kind: 'absent' });
-    const stored = await this.#verified(key, (body) => {
+    const stored = await this.#reader.verified(key, (body) => {
       if (sameBytes(body, bytes)) return body;
       throw new CorruptionError(`${key} does not read back as written`);
     });
@@ -215,7 +180,7 @@ export class ConditionalLog {
 
   /** Deletes what has been below the floor for the grace period, late landings included. @returns objects deleted */
   async deleteOld(): Promise<number> {
-    const floor = await this.#floor();
+    const floor = await this.#reader.floor();
     const below = deletableBelow(floor, this.#env.clock.wallMs(), this.#gracePeriodMs);
     const entries = await this.#deleteBelow(LOG_PREFIX, below);
     const snapshots = await this.#deleteBelow(SNAPSHOT_PREFIX, below);
@@ -227,123 +192,9 @@ export class ConditionalLog {
     this.#abort.abort(new ClosedError('the log was closed; what was being appended may or may not be in it'));
   }
 
-  async #floor(): Promise<Floor> {
-    const stored = await readFloor(this.#store);
-    if (stored === undefined)
-      throw new CorruptionError('meta/floor is missing; restore it from a bucket version');
-    if (stored.floor.clusterId !== this.clusterId) {
-      throw new CorruptionError(
-        `the bucket now belongs to cluster ${stored.floor.clusterId}, this process opened ${this.clusterId}`,
-      );
-    }
-    return stored.floor;
-  }
-
-  /** False when the snapshot is gone because the floor moved on: start over. */
-  async #restore(floor: Floor, target: LogTarget): Promise<boolean> {
-    if (floor.snapshot === null) {
-      target.clear();
-      this.#sequence = 0;
-      this.#epoch = 0;
-      this.#lastHash = genesisHash(this.clusterId);
-      return true;
-    }
-    const key = floor.snapshot;
-    const snapshot = await this.#verified(key, (body) => {
-      if (snapshotKey(floor.sequence, hexSha256(body)) !== key) {
-        throw new CorruptionError(`${key} holds other bytes than its name says`);
-      }
-      return decodeSnapshot(body, key);
-    });
-    if (snapshot === undefined) {
-      if ((await this.#floor()).uuid !== floor.uuid) return false;
-      throw new CorruptionError(
-        `${key} is named by meta/floor and missing; restore it from a bucket version. The log below it was ` +
-          `deleted, so this cluster cannot be opened without it`,
-      );
-    }
-    invariant(snapshot.sequence === floor.sequence, 'I20', 'a snapshot stands where the floor says', { key });
-    target.restore(snapshot.state, snapshot.sequence);
-    this.#sequence = snapshot.sequence;
-    this.#epoch = snapshot.writerEpoch;
-    this.#lastHash = snapshot.lastHash.slice();
-    return true;
-  }
-
-  /** Applies entries up to the first free slot. False when the entries are gone because the floor moved on. */
-  async #replayTail(floor: Floor, target: LogTarget): Promise<boolean> {
-    const ahead: Promise<ReadEntry | undefined>[] = [];
-    try {
-      for (;;) {
-        while (ahead.length < READ_AHEAD) ahead.push(this.#readEntry(this.#sequence + 1 + ahead.length));
-        const next = await ahead.shift();
-        if (next !== undefined) {
-          this.#accept(next, target);
-          continue;
-        }
-        // The end, a deleted entry, or a hole: a list shows whether anything stands at or after this slot.
-        const later = await this.#store.list(LOG_PREFIX, { after: logKey(this.#sequence), limit: 1 });
-        if (later.objects.length === 0) return true;
-        await Promise.all(ahead.splice(0));
-        const again = await this.#readEntry(this.#sequence + 1);
-        if (again !== undefined) {
-          this.#accept(again, target);
-        } else if ((await this.#floor()).uuid !== floor.uuid) {
-          return false;
-        } else {
-          throw new CorruptionError(
-            `${logKey(this.#sequence + 1)} is missing while ${later.objects[0]?.key ?? ''} is there: entries are ` +
-              `written one after the other, so it was deleted; restore it from a bucket version`,
-          );
-        }
-      }
-    } finally {
-      await Promise.allSettled(ahead);
-    }
-  }
-
-  #accept(next: ReadEntry, target: LogTarget): void {
-    const { entry, hash } = next;
-    const key = logKey(this.#sequence + 1);
-    if (entry.sequence !== this.#sequence + 1) {
-      throw new CorruptionError(`${key} says it is entry ${entry.sequence}`);
-    }
-    if (!sameBytes(entry.prevHash, this.#lastHash)) {
-      throw new CorruptionError(`${key} does not follow the entry before it: the hash chain is broken (I18)`);
-    }
-    invariant(entry.writerEpoch >= this.#epoch, 'I19', 'writer epochs in the log do not go back', {
-      key,
-      epoch: entry.writerEpoch,
-      highest: this.#epoch,
-    });
-    for (const record of entry.records) target.apply(record, entry.sequence);
-    this.#sequence = entry.sequence;
-    this.#epoch = entry.writerEpoch;
-    this.#lastHash = hash;
-  }
-
-  async #readEntry(sequence: number): Promise<ReadEntry | undefined> {
-    const key = logKey(sequence);
-    return this.#verified(key, (body) => ({ entry: decodeEntry(body, key), hash: sha256(body) }));
-  }
-
-  /** Reads again when bytes do not pass their check: the fault may be on the way and not in the object. */
-  async #verified<T extends object>(key: string, check: (body: Uint8Array) => T): Promise<T | undefined> {
-    for (let attempt = 1; ; attempt++) {
-      const stored = await this.#store.get(key);
-      if (stored === undefined) return undefined;
-      try {
-        return check(stored.body);
-      } catch (error) {
-        if (!(error instanceof MillraceError) || attempt >= READ_ATTEMPTS) throw error;
-        this.#env.events.warn('journal.read-again', { key, attempt, cause: error.message });
-      }
-    }
-  }
-
   /** The slot is taken: by an earlier try of ours whose answer was lost (P1), or by another writer. */
   async #checkOccupant(sequence: number, nonce: Uint8Array): Promise<void> {
-    const occupant = await this.#readEntry(sequence);
+    const occupant = await this.#reader.readEntry(sequence);
     if (occupant !== undefined && sameBytes(occupant.entry.nonce, nonce)) return;
     throw new SupersededError(
       sequence,
@@ -356,7 +207,7 @@ export class ConditionalLog {
 
   /** Step F: a slot below the floor was deleted and is free again, so winning it means nothing (P4, M4). */
   async #checkFloor(sequence: number): Promise<void> {
-    const floor = await this.#floor();
+    const floor = await this.#reader.floor();
     if (floor.sequence < sequence) return;
     throw new SupersededError(
       sequence,
@@ -377,18 +228,6 @@ export class ConditionalLog {
   }
 }
 
-/** The end of the log at one moment. */
-export interface LogPosition {
-  readonly sequence: number;
-  readonly writerEpoch: number;
-  readonly lastHash: Uint8Array;
-}
-
-interface ReadEntry {
-  readonly entry: LogEntry;
-  readonly hash: Uint8Array;
-}
-
 /** Another process took the log over: what this one has in memory may be old. */
 export class SupersededError extends MillraceError {
   readonly code = 'SUPERSEDED';
@@ -399,10 +238,3 @@ export class SupersededError extends MillraceError {
     this.sequence = sequence;
   }
 }
-
-function hexSha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
-/** Bytes a log entry adds to its records. */
-export const ENTRY_OVERHEAD_BYTES = 4 + 1 + 8 + 8 + NONCE_BYTES + HASH_BYTES + 4 + 4;

@@ -118,9 +118,11 @@ export class CoordinatorWorld {
     const log = this.logs.get(index);
     const records: { key: Uint8Array; value: Uint8Array | null }[] = [];
     if (log === undefined) return records;
-    await new PartitionOffsetsLog(log, this.env.clock, () => undefined).replay(({ key, value }) => {
+    const reader = new PartitionOffsetsLog(log, this.env.clock, () => undefined);
+    const reading = reader.replay(({ key, value }) => {
       records.push({ key: key.slice(), value: value?.slice() ?? null });
     });
+    await this.env.clock.run(reading);
     return records;
   }
 

@@ -201,6 +201,24 @@ describe('a coordinator that starts again', () => {
     expect(world.coordinator.list().groups).toHaveLength(1);
   });
 
+  test('lets others work between the reads of a long log', async () => {
+    const world = await CoordinatorWorld.start();
+    for (let offset = 0; offset < 600; offset++) {
+      await commit(world, { offset, partition: offset, metadata: 'm'.repeat(4000) });
+    }
+    const next = CoordinatorWorld.cold({ after: { world } });
+    let turns = 0;
+    while (next.coordinator.offsetsOf(GROUP) === Errors.COORDINATOR_LOAD_IN_PROGRESS && turns < 100) {
+      turns++;
+      await new Promise<void>((resolve) => {
+        next.env.clock.afterTurn(resolve);
+        void next.settle();
+      });
+    }
+    expect(turns).toBeGreaterThan(1);
+    expect(committed(next, 'events', 599)).toBe(599);
+  });
+
   test('refuses a value of a version it does not know, instead of guessing', async () => {
     const world = CoordinatorWorld.cold();
     const stream = new MemoryStream(0);

@@ -56,6 +56,17 @@ describe('A block WAL', () => {
     await world.env.clock.run(second.wal.close());
   });
 
+  test('refuses to trim what is not durable', async () => {
+    const world = new WalWorld();
+    const { wal } = await world.open();
+    const group = await appendOne(wal, 0, payload(0, 100));
+    expect(() => wal.trim(group.sequence)).toThrow('I27');
+    await world.env.clock.run(group.durable);
+    await world.env.clock.run(wal.trim(group.sequence));
+    expect(wal.usedBytes).toBe(0);
+    await world.env.clock.run(wal.close());
+  });
+
   test('runs many laps while it is trimmed', async () => {
     const world = new WalWorld({ ringBytes: 256 * KIB });
     const { wal, listener } = await world.open();

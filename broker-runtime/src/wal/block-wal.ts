@@ -221,6 +221,11 @@ export class BlockWal implements Wal {
   }
 
   trim(sequence: number): Promise<void> {
+    // Thrown at once, not as a rejection that nobody may be waiting for.
+    invariant(sequence <= this.#writer.durableSequence, 'I27', 'only durable groups are trimmed', {
+      sequence,
+      durable: this.#writer.durableSequence,
+    });
     const trimmed = this.#trim(sequence);
     // Whoever does not wait learns of a failure by `onFailed`; it must not end the process as an unhandled rejection.
     trimmed.catch(() => undefined);
@@ -228,10 +233,6 @@ export class BlockWal implements Wal {
   }
 
   async #trim(sequence: number): Promise<void> {
-    invariant(sequence <= this.#writer.durableSequence, 'I27', 'only durable groups are trimmed', {
-      sequence,
-      durable: this.#writer.durableSequence,
-    });
     if (this.#isOver) throw this.#ended ?? new WalClosedError('the WAL was closed');
     if (sequence > this.#trimmedSequence) {
       this.#trimmedSequence = sequence;

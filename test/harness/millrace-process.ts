@@ -66,9 +66,11 @@ export class MillraceProcess {
       if (this.stderr.length > 2_000) this.stderr.shift();
     });
     await new Promise<void>((resolve, reject) => {
-      const fail = (why: string) =>
-        reject(new Error(`Millrace did not get ready: ${why}\n${this.stderr.slice(-30).join('\n')}`));
       const deadline = setTimeout(() => fail(`no ready line in ${READY_DEADLINE_MS} ms`), READY_DEADLINE_MS);
+      const fail = (why: string): void => {
+        clearTimeout(deadline);
+        reject(new Error(`Millrace did not get ready: ${why}\n${this.stderr.slice(-30).join('\n')}`));
+      };
       child.once('exit', (code, signal) => fail(`exit ${code ?? signal ?? '?'}`));
       createInterface({ input: child.stdout }).on('line', (line) => {
         const event = JSON.parse(line) as { event: string; port?: number };

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Kafka, logLevel } from 'kafkajs';
 import { runOk } from './command.ts';
 import type { Observation } from './history.ts';
 import { javaArgs } from './kafka-java.ts';
+import type { TempDir } from './temp-dir.ts';
 
 /** A producer under load that remembers what it was told, until it is stopped. */
 export interface LoadProducer {
@@ -14,17 +16,23 @@ export interface LoadProducer {
   stop(): Promise<void>;
 }
 
-/** Kafka's own VerifiableProducer: idempotent, acks=all, several requests in flight. */
+/** Kafka's own VerifiableProducer: idempotent, acks=all, several requests in flight. `dir` takes its configuration. */
 export async function javaProducer(
   bootstrap: string,
   topic: string,
   recordsPerSecond: number,
+  dir: TempDir,
 ): Promise<LoadProducer> {
+  // VerifiableProducer turns retries off, and idempotence with them; these are the Java client's own defaults.
+  const config = dir.join('producer.properties');
+  writeFileSync(config, 'retries=2147483647\nenable.idempotence=true\ndelivery.timeout.ms=300000\n');
   const args = ['--bootstrap-server', bootstrap, '--topic', topic, '--acks', '-1', '--value-prefix', '7'];
   const child = spawn(
     'java',
     await javaArgs('verifiableProducer', [
       ...args,
+      '--command-config',
+      config,
       '--throughput',
       String(recordsPerSecond),
       '--max-messages',

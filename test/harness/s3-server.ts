@@ -1,116 +1,80 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import path from 'node:path';
-import { runOk } from './command.ts';
+import { createInterface } from 'node:readline';
 
-/**
- * The Versity gateway, an S3 server over a folder: one Go binary from the module proxy, keeps its data across its own
- * restarts (an outage can be real), answers If-None-Match and If-Match as S3 documents it, atomically, at a third of
- * the time a request needs with moto, whose data lives in memory besides.
- */
-const VERSION = 'v1.8.0';
-const CACHE = path.resolve(import.meta.dirname, '..', '..', '.cache', 's3-server', VERSION);
-const BINARY = path.join(CACHE, 'versitygw');
-const ACCESS_KEY = 'millrace';
-const SECRET_KEY = 'millrace-secret';
-const START_DEADLINE_MS = 10_000;
+const SCRIPT = path.resolve(import.meta.dirname, '..', '..', 'scripts', 's3-server.mjs');
 
-/** A real S3-compatible server for tests, on loopback. */
+/** What the script prints when the server answers. */
+interface Ready {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly pid: number;
+}
+
+/** A real S3-compatible server for tests, on loopback; keeps its data and its port across an outage. */
 export class S3Server {
   readonly #folder: string;
-  readonly #port: number;
-  #child: ChildProcess | undefined;
+  #script: ChildProcess | undefined;
+  #ready: Ready | undefined;
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string) {
     this.#folder = folder;
-    this.#port = port;
   }
 
-  /** Installs the server if it is missing (needs Go), and starts it with its data in `folder`. */
   static async start(folder: string): Promise<S3Server> {
-    await install();
-    mkdirSync(folder, { recursive: true });
-    const server = new S3Server(folder, await freePort());
+    const server = new S3Server(folder);
     await server.resume();
     return server;
   }
 
-  get endpoint(): string {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
   /** For the environment of a process that uses the server. */
   get credentials(): Record<string, string> {
-    return { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY, AWS_REGION: 'us-east-1' };
-  }
-
-  /** A bucket is a folder of the server: it is made without a client. */
-  makeBucket(name: string): void {
-    mkdirSync(path.join(this.#folder, name), { recursive: true });
+    const { accessKeyId, secretAccessKey, region } = this.#known();
+    return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region };
   }
 
   /** Options of `millrace up` that put the object store here. */
   storeArgs(prefix: string): string[] {
-    this.makeBucket('millrace-test');
-    return ['--store', `s3://millrace-test/${prefix}`, '--store-endpoint', this.endpoint];
+    const { bucket, endpoint } = this.#known();
+    return ['--store', `s3://${bucket}/${prefix}`, '--store-endpoint', endpoint];
   }
 
   /** The server dies as with kill -9: connections break, further ones are refused. */
   async pause(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
+    const script = this.#script;
+    if (script === undefined) return;
+    this.#script = undefined;
+    const exited = once(script, 'exit');
+    process.kill(this.#known().pid, 'SIGKILL');
+    script.stdin?.end();
     await exited;
-    this.#child = undefined;
   }
 
   async resume(): Promise<void> {
-    this.#child = spawn(
-      BINARY,
-      ['--port', `127.0.0.1:${this.#port}`, '--health', '/health', 'posix', this.#folder],
-      { stdio: 'ignore', env: { ...process.env, ROOT_ACCESS_KEY: ACCESS_KEY, ROOT_SECRET_KEY: SECRET_KEY } },
-    );
-    const deadlineMs = performance.now() + START_DEADLINE_MS;
-    while (!(await accepts(this.#port))) {
-      if (performance.now() > deadlineMs) throw new Error(`no S3 server on port ${this.#port}`);
-      await new Promise((next) => setTimeout(next, 50));
-    }
+    const port = this.#ready === undefined ? [] : ['--port', new URL(this.#ready.endpoint).port];
+    const script = spawn(process.execPath, [SCRIPT, '--data', this.#folder, ...port], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.#script = script;
+    const exited = once(script, 'exit').then(([status]) => {
+      throw new Error(`the S3 server ended with ${String(status)}`);
+    });
+    const line = once(createInterface({ input: script.stdout }), 'line') as Promise<[string]>;
+    const [json] = await Promise.race([line, exited]);
+    exited.catch(() => undefined); // From now on its end is expected.
+    this.#ready = JSON.parse(json) as Ready;
   }
 
   async stop(): Promise<void> {
     await this.pause();
   }
-}
 
-async function install(): Promise<void> {
-  if (existsSync(BINARY)) return;
-  mkdirSync(CACHE, { recursive: true });
-  await runOk('go', ['install', `github.com/versity/versitygw/cmd/versitygw@${VERSION}`], {
-    env: { ...process.env, GOBIN: CACHE },
-    deadlineMs: 900_000,
-  });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
+  #known(): Ready {
+    if (this.#ready === undefined) throw new Error('the S3 server was not started');
+    return this.#ready;
+  }
 }

@@ -34,7 +34,7 @@ describe('kill -9 under load, twenty times in a row', () => {
         ...(s3 === undefined ? {} : { env: s3.credentials }),
       });
       const bootstrap = millrace.bootstrapServers;
-      const java = await javaProducer(bootstrap, 'java', 3_000);
+      const java = await javaProducer(bootstrap, 'java', 3_000, dir);
       const kafkajs = await kafkajsProducer(bootstrap, 'kafkajs', 20);
 
       const restartMs: number[] = [];
@@ -54,8 +54,8 @@ describe('kill -9 under load, twenty times in a row', () => {
       await sleep(LOAD_BETWEEN_KILLS_MS);
       await Promise.all([java.stop(), kafkajs.stop()]);
 
-      expect(java.errors).toEqual([]);
-      expect(kafkajs.errors).toEqual([]);
+      expect(java.errors.slice(0, 5)).toEqual([]);
+      expect(kafkajs.errors.slice(0, 5)).toEqual([]);
       for (const [topic, producer] of Object.entries({ java, kafkajs })) {
         const report = checkHistory(producer.acked, await drain(bootstrap, topic));
         console.log(

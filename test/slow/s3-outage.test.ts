@@ -33,7 +33,7 @@ test('the object store stops for 30 s under load: no error beyond client retries
     env: s3.credentials,
   });
   const bootstrap = millrace.bootstrapServers;
-  const java = await javaProducer(bootstrap, 'java', 10_000);
+  const java = await javaProducer(bootstrap, 'java', 10_000, dir);
   const kafkajs = await kafkajsProducer(bootstrap, 'kafkajs', 500);
   await sleep(5_000);
   expect(java.acked.length).toBeGreaterThan(0);
@@ -61,7 +61,7 @@ test('the object store stops for 30 s under load: no error beyond client retries
       `${java.acked.length + kafkajs.acked.length} acknowledged`,
   );
   expect(largestBytes).toBeLessThan(MEMORY_BYTES + BESIDES_BUDGET_BYTES);
-  expect([...java.errors, ...kafkajs.errors]).toEqual([]);
+  expect([...java.errors, ...kafkajs.errors].slice(0, 5)).toEqual([]);
   for (const [topic, producer] of Object.entries({ java, kafkajs })) {
     const report = checkHistory(producer.acked, await drain(bootstrap, topic));
     expect(report).toMatchObject({ lost: [], duplicated: [], inconsistent: [], gaps: [], reordered: [] });

@@ -60,12 +60,12 @@ export class ObjectWriter {
       this.#streamId = streamId;
       this.#endOffset = entry.baseOffset;
     }
-    invariant(entry.baseOffset >= this.#endOffset && entry.count > 0, 'I3', 'entries of a stream ascend', {
-      streamId,
-      baseOffset: entry.baseOffset,
-      count: entry.count,
-      endOffset: this.#endOffset,
-    });
+    // The context is made only when it is needed: this runs for every entry.
+    if (entry.baseOffset < this.#endOffset || entry.count <= 0) {
+      const { baseOffset, count } = entry;
+      const endOffset = this.#endOffset;
+      invariant(false, 'I3', 'entries of a stream ascend', { streamId, baseOffset, count, endOffset });
+    }
     if (this.#openBytes > 0 && this.#openBytes + entry.bytes.length > this.#blockBytes) this.#closeBlock();
     this.#open.push(entry);
     this.#openBytes += entry.bytes.length;

@@ -167,6 +167,20 @@ describe('a writer that slept while the floor moved', () => {
     expect(await world.linesAfterRestart()).not.toContain('stale');
   });
 
+  test('P4, M4: was idle, not slow: its quick append into a deleted slot is refused as well', async () => {
+    const world = new JournalWorld();
+    const old = await world.open({ gracePeriodMs });
+    await world.run(writeLine(old.journal, 'before'));
+    const young = await world.open({ gracePeriodMs, snapshotEveryEntries: 4 });
+    await writeLines(world, young, 0, 6);
+    await world.env.clock.advance(2 * gracePeriodMs);
+    await writeLines(world, young, 6, 4);
+    expect(world.logKeys().map(sequenceOf)).not.toContain(3);
+
+    await expect(world.run(writeLine(old.journal, 'stale'))).rejects.toThrow(/the floor has moved/);
+    expect(await world.linesAfterRestart()).not.toContain('stale');
+  });
+
   test('R9: a jump of the wall clock during an append costs a look at the floor; a quick append does not', async () => {
     const world = new JournalWorld();
     const { journal, store } = await world.open();

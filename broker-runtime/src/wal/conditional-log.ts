@@ -17,7 +17,7 @@ const MAX_LOST_SLOTS = 8;
 const DELETE_BATCH_KEYS = 1_000;
 const DAY_MS = 86_400_000;
 const TEN_MINUTES_MS = 600_000;
-/** Wall and monotonic clock may differ by this over one append; more is a suspended machine or a set clock (R9). */
+/** Wall and monotonic clock may differ by this since the last proof; more is a suspended machine or a set clock (R9). */
 const CLOCK_TOLERANCE_MS = 1_000;
 
 export interface ConditionalLogOptions {
@@ -40,12 +40,17 @@ export class ConditionalLog {
   readonly #abort: AbortController;
   readonly #writer: string;
   readonly #gracePeriodMs: number;
-  /** Appends quicker than this need no look at the floor: nothing is deleted before the grace period ends. */
-  readonly #trustedAppendMs: number;
+  /** An append so soon after the last proof needs no look at the floor: deletion waits for the grace period. */
+  readonly #trustedMs: number;
   readonly #reader: LogReader;
   /** Highest epoch seen in the log, and ours once we took over. */
   #epoch = 0;
   #isAppending = false;
+  /**
+   * When the next slot was certainly not yet written and deleted again: the start of the last load or successful
+   * append. Not the start of this append: a writer that was idle for a day would find its slot free (P4).
+   */
+  #proof: Moment = { monotonicMs: 0, wallMs: 0 };
 
   static async open(env: Env, store: ObjectStore, options: ConditionalLogOptions): Promise<ConditionalLog> {
     const abort = new AbortController();
@@ -66,7 +71,7 @@ export class ConditionalLog {
     this.#abort = abort;
     this.#writer = options.writer;
     this.#gracePeriodMs = options.gracePeriodMs ?? DAY_MS;
-    this.#trustedAppendMs = Math.min(TEN_MINUTES_MS, this.#gracePeriodMs / 144);
+    this.#trustedMs = Math.min(TEN_MINUTES_MS, this.#gracePeriodMs / 144);
     this.clusterId = clusterId;
     this.#reader = new LogReader(env, store, clusterId);
   }
@@ -87,6 +92,7 @@ export class ConditionalLog {
 
   /** See {@link LogReader.load}. @throws {CorruptionError} */
   async load(target: LogTarget): Promise<void> {
+    this.#proof = this.#now();
     await this.#reader.load(target);
     this.#epoch = this.#reader.position.writerEpoch;
   }
@@ -135,14 +141,11 @@ export class ConditionalLog {
         prevHash,
         records,
       });
-      const { clock } = this.#env;
-      const begunMs = clock.monotonicMs();
-      const begunWallMs = clock.wallMs();
+      const begun = this.#now();
       const answer = await this.#store.put(logKey(sequence), bytes, { kind: 'absent' });
       if (answer.outcome === 'rejected') await this.#checkOccupant(sequence, nonce);
-      const tookMs = clock.monotonicMs() - begunMs;
-      const jumpedMs = Math.abs(clock.wallMs() - begunWallMs - tookMs);
-      if (tookMs > this.#trustedAppendMs || jumpedMs > CLOCK_TOLERANCE_MS) await this.#checkFloor(sequence);
+      if (!this.#isProofFresh()) await this.#checkFloor(sequence);
+      this.#proof = begun;
       this.#reader.position = { sequence, writerEpoch: this.#epoch, lastHash: sha256(bytes) };
       return sequence;
     } finally {
@@ -216,6 +219,18 @@ export class ConditionalLog {
     );
   }
 
+  #now(): Moment {
+    const { clock } = this.#env;
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+  }
+
+  #isProofFresh(): boolean {
+    const now = this.#now();
+    const passedMs = now.monotonicMs - this.#proof.monotonicMs;
+    const jumpedMs = Math.abs(now.wallMs - this.#proof.wallMs - passedMs);
+    return passedMs <= this.#trustedMs && jumpedMs <= CLOCK_TOLERANCE_MS;
+  }
+
   async #deleteBelow(prefix: string, below: number): Promise<number> {
     let deleted = 0;
     for (;;) {
@@ -226,6 +241,11 @@ export class ConditionalLog {
       deleted += keys.length;
     }
   }
+}
+
+interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
 }
 
 /** Another process took the log over: what this one has in memory may be old. */

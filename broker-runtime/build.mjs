@@ -17,7 +17,9 @@ const result = await build({
   format: 'esm',
   external: ['@node-rs/crc32'],
   // CommonJS dependencies inside an ES module bundle need a `require`.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   legalComments: 'linked',
   minifySyntax: true,
   metafile: true,
@@ -25,4 +27,6 @@ const result = await build({
 });
 
 const [output] = Object.entries(result.metafile.outputs).filter(([name]) => name.endsWith('.mjs'));
-console.log(`${path.relative(process.cwd(), path.join(here, 'dist', 'millrace-broker.mjs'))} ${output[1].bytes} bytes`);
+console.log(
+  `${path.relative(process.cwd(), path.join(here, 'dist', 'millrace-broker.mjs'))} ${output[1].bytes} bytes`,
+);

@@ -23,13 +23,15 @@ const wanted = createHash('sha256').update(readFileSync(lockFile)).digest('hex')
 const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
 if (installed !== wanted) {
   process.stderr.write('Installing the locked dependencies (once; Node 24 is among them) ...\n');
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // Not `npm ci`: it refuses a lock file that lacks the optional binaries of some other platform, and a registry
+  // mirror may not carry them all. Versions and checksums of what is locked are kept all the same.
+  const npm = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
     shell: process.platform === 'win32',
   });
   if (npm.status !== 0) {
-    console.error('npm ci failed; see its messages above. Is the npm registry reachable?');
+    console.error('npm install failed; see its messages above. Is the npm registry reachable?');
     process.exit(npm.status ?? 1);
   }
   writeFileSync(stamp, wanted);

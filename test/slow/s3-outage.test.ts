@@ -29,7 +29,7 @@ test('the object store stops for 30 s under load: no error beyond client retries
   millrace = await MillraceProcess.start({
     dataDir: dir.join('data'),
     // A small log and a small budget, so that the outage outlasts both and back-pressure has to work.
-    args: ['--wal-size', '32MiB', '--memory', `${MEMORY_BYTES / MIB}MiB`, ...s3.storeArgs('outage')],
+    args: ['--wal-size', '64MiB', '--memory', `${MEMORY_BYTES / MIB}MiB`, ...s3.storeArgs('outage')],
     env: s3.credentials,
   });
   const bootstrap = millrace.bootstrapServers;

@@ -132,7 +132,14 @@ export class Broker {
       onFailed,
     });
     const settings = new KafkaSettings(metadata);
-    const partitions = openPartitions(env, store, metadata, options.nodeId, settings.maintenanceIntervalMs);
+    const partitions = openPartitions({
+      env,
+      store,
+      metadata,
+      manifest,
+      nodeId: options.nodeId,
+      maintenanceIntervalMs: settings.maintenanceIntervalMs,
+    });
     const admit: Services['admit'] = (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount);
     const groups = new GroupCoordinator({
       env,
@@ -234,15 +241,22 @@ async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
   });
 }
 
-function openPartitions(
-  env: Env,
-  store: BrokerStreamStore,
-  metadata: ClusterMetadata,
-  nodeId: number,
-  maintenanceIntervalMs: number,
-): PartitionSet {
+interface PartitionsOpening {
+  readonly env: Env;
+  readonly store: BrokerStreamStore;
+  readonly metadata: ClusterMetadata;
+  readonly manifest: JournalManifest;
+  readonly nodeId: number;
+  readonly maintenanceIntervalMs: number;
+}
+
+function openPartitions(opening: PartitionsOpening): PartitionSet {
+  const { env, store, metadata, manifest, nodeId, maintenanceIntervalMs } = opening;
+  // Metadata shows a topic while the entry that creates it is on its way to the log: nothing is written to it yet.
+  const isLed = ({ leaderId, dataStreamId, stateStreamId }: Partition): boolean =>
+    leaderId === nodeId && manifest.isCreated(dataStreamId) && manifest.isCreated(stateStreamId);
   const assign = (topic: Topic, partition: Partition): PartitionAssignment | undefined =>
-    partition.leaderId !== nodeId
+    !isLed(partition)
       ? undefined
       : {
           topicId: topic.id,

@@ -46,6 +46,10 @@ export class JournalManifest implements Manifest {
     return this.#image.streams.has(streamId);
   }
 
+  isCreated(streamId: number): boolean {
+    return this.hasStream(streamId) && this.#image.isCreated(streamId, this.#journal.committedSequence);
+  }
+
   startOffset(streamId: number): number {
     return this.#stream(streamId).startOffset;
   }

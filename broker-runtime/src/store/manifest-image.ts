@@ -25,6 +25,8 @@ export class ManifestImage implements Image {
   readonly #objects = new Map<number, ObjectEntry>();
   readonly #prepared = new Set<number>();
   readonly #destroyed = new Set<number>();
+  /** The newest entry that created streams, and the first of them: images are one entry ahead of the log at most. */
+  #newestStreams = { sequence: 0, firstStreamId: 1 };
 
   record(record: ManifestRecord): JournalRecord {
     return { kind: this.kind, bytes: encodeRecord(record) };
@@ -52,11 +54,20 @@ export class ManifestImage implements Image {
     return found;
   }
 
+  /** Whether the stream was created by an entry up to `committedSequence`. */
+  isCreated(streamId: number, committedSequence: number): boolean {
+    const { sequence, firstStreamId } = this.#newestStreams;
+    return streamId < firstStreamId || sequence <= committedSequence;
+  }
+
   apply(bytes: Uint8Array, sequence: number): void {
     const record = decodeRecord(bytes);
     switch (record.type) {
       case 'streams-created':
         invariant(record.firstStreamId === this.nextStreamId, 'I5', 'stream ids are never reused', record);
+        if (this.#newestStreams.sequence !== sequence) {
+          this.#newestStreams = { sequence, firstStreamId: record.firstStreamId };
+        }
         for (let n = 0; n < record.count; n++) this.#addStream(this.nextStreamId++);
         break;
       case 'streams-deleted':
@@ -120,6 +131,7 @@ export class ManifestImage implements Image {
   clear(): void {
     this.nextStreamId = 1;
     this.nextObjectId = 1;
+    this.#newestStreams = { sequence: 0, firstStreamId: 1 };
     this.streams.clear();
     this.#objects.clear();
     this.#prepared.clear();

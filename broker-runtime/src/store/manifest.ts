@@ -21,6 +21,11 @@ export interface Manifest {
 
   streamIds(): Iterable<number>;
   hasStream(streamId: number): boolean;
+  /**
+   * The stream exists and the entry that created it is committed. Before that its records must not be acknowledged: a
+   * crash may still undo the stream, and nobody would miss them.
+   */
+  isCreated(streamId: number): boolean;
   /** First readable offset. */
   startOffset(streamId: number): number;
   /** One past the last offset in committed objects. */

@@ -75,9 +75,10 @@ export class StreamUpload {
       const objects = this.#stored
         .map((stored) => this.#committed(stored))
         .filter((o) => o.ranges.length > 0);
-      if (objects.length === 0) return true;
       try {
         const { env, options, manifest } = this.#context;
+        // Also when nothing is left: the deletion of the streams may not be committed yet, and until it is their
+        // records must not leave the WAL. The journal answers after every entry before this decision.
         await whenNotBusy(env, options, () => manifest.commitObjects(objects));
         return true;
       } catch (error) {

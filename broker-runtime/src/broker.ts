@@ -23,6 +23,9 @@ import { type BrokerStreamStore, openStreamStore } from './store/stream-store.ts
 import { BlockWal, formatBlockWal, recoverBlockWal } from './wal/block-wal.ts';
 import { ConditionalJournal } from './wal/conditional-journal.ts';
 
+/** How long a stop waits for the partitions; the store has its own patience after it. */
+const PARTITIONS_CLOSE_MS = 10_000;
+
 /** The world a broker lives in, chosen by its composition root. */
 export interface BrokerWorld {
   readonly env: Env;
@@ -61,6 +64,7 @@ export class Broker {
   readonly address: Address;
   /** Resolves with the reason when the broker cannot go on; the process must end then, and keeps its WAL (R10). */
   readonly failed: Promise<Error>;
+  readonly #env: Env;
   readonly #server: KafkaServer;
   readonly #groups: GroupCoordinator;
   readonly #partitions: PartitionSet;
@@ -68,6 +72,7 @@ export class Broker {
   readonly #journal: ConditionalJournal;
 
   private constructor(parts: {
+    readonly env: Env;
     readonly address: Address;
     readonly failed: Promise<Error>;
     readonly server: KafkaServer;
@@ -76,6 +81,7 @@ export class Broker {
     readonly store: BrokerStreamStore;
     readonly journal: ConditionalJournal;
   }) {
+    this.#env = parts.env;
     this.address = parts.address;
     this.failed = parts.failed;
     this.#server = parts.server;
@@ -180,7 +186,7 @@ export class Broker {
     address = await server.listen(world.network, options.listen);
     partitions.startMaintenance();
     env.events.info('broker.serving', { nodeId: options.nodeId, nodeEpoch, ...address });
-    return new Broker({ address, failed: failure.promise, server, groups, partitions, store, journal });
+    return new Broker({ env, address, failed: failure.promise, server, groups, partitions, store, journal });
   }
 
   status(): BrokerStatus {
@@ -189,11 +195,27 @@ export class Broker {
 
   /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */
   async close(): Promise<void> {
-    await this.#server.close();
+    // First: members parked in a rebalance are answered by it, and the server waits for their answers.
     this.#groups.close();
-    await this.#partitions.close();
+    await this.#server.close();
+    await this.#closePartitions();
     await this.#store.close();
     await this.#journal.close();
+  }
+
+  /** Snapshots only spare the next start work, and they wait for the object store: not for ever. */
+  async #closePartitions(): Promise<void> {
+    const { clock, events } = this.#env;
+    const closed = this.#partitions.close().then(() => true);
+    const late = new AbortController();
+    const timedOut = clock.sleep(PARTITIONS_CLOSE_MS, late.signal).then(
+      () => false,
+      () => true,
+    );
+    if (!(await Promise.race([closed, timedOut]))) {
+      events.warn('broker.partitions-not-closed', { afterMs: PARTITIONS_CLOSE_MS });
+    }
+    late.abort();
   }
 }
 

@@ -5,7 +5,13 @@ import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { buildSync } from 'esbuild';
 import fc from 'fast-check';
-import { crc32c, crc32cPure, isCrc32cNative } from '../../broker-runtime/src/base/crc32c.ts';
+import {
+  combineCrc32c,
+  crc32c,
+  crc32cPure,
+  extendCrc32c,
+  isCrc32cNative,
+} from '../../broker-runtime/src/base/crc32c.ts';
 
 const SOURCE = path.join(__dirname, '../../broker-runtime/src/base/crc32c.ts');
 
@@ -35,6 +41,18 @@ describe.each([
       }),
     );
   });
+});
+
+test('the CRC of two pieces is made from the CRC of each, however long they are', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat(5000), (bytes, cut) => {
+      const [a, b] = [bytes.subarray(0, cut), bytes.subarray(cut)];
+      expect(combineCrc32c(crc32c(a), crc32c(b), b.length)).toBe(crc32c(bytes));
+      expect(extendCrc32c(crc32c(a), b, crc32c(b))).toBe(extendCrc32c(crc32c(a), b, undefined));
+    }),
+  );
+  const long = new Uint8Array(3 * 1024 * 1024 + 1).fill(0xa5);
+  expect(combineCrc32c(0x1234_5678, crc32c(long), long.length)).toBe(crc32c(long, 0x1234_5678));
 });
 
 test('the native and the pure function agree on every view of any memory', () => {

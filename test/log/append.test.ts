@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import { BatchHeader } from '../../broker-runtime/src/wire/records/batch-header.ts';
 import { buildBatch } from '../../broker-runtime/src/wire/records/build-batch.ts';
@@ -43,6 +44,19 @@ describe('what an append gives', () => {
     expect(stored.computeCrc()).toBe(crc);
     expect(rig.partition.logEndOffset).toBe(4);
   });
+
+  test.each(['CreateTime', 'LogAppendTime'] as const)(
+    'large batches bring their CRC along, so that no byte is read twice; small ones are cheaper to read (%s)',
+    async (messageTimestampType) => {
+      const rig = await openRig({ config: { messageTimestampType } });
+      const large = { key: null, value: new Uint8Array(20_000).fill(7), offset: 0, timestampMs: 1 };
+      expect(rig.partition.append(buildBatch({ records: [large] }), CLIENT).error).toBe(0);
+      expect(put(rig).error).toBe(0);
+      const [first, second] = rig.data.entries;
+      expect(first?.crc32c).toBe(crc32c(first?.bytes ?? new Uint8Array()));
+      expect(second?.crc32c).toBeUndefined();
+    },
+  );
 
   test('nothing is acknowledged, nor served, before it is durable', async () => {
     const rig = await openRig();

@@ -1,3 +1,4 @@
+import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import {
   OffsetOutOfRangeError,
   type ReadOptions,
@@ -50,13 +51,21 @@ export class MemoryStream implements Stream {
     return this.#entries;
   }
 
-  append(baseOffset: number, count: number, maxTimestampMs: number, bytes: Uint8Array): WalGroup {
+  append(
+    baseOffset: number,
+    count: number,
+    maxTimestampMs: number,
+    bytes: Uint8Array,
+    knownCrc?: number,
+  ): WalGroup {
     if (this.#failed !== undefined) throw new WalClosedError('the WAL failed', { cause: this.#failed });
     if (baseOffset !== this.#endOffset || count < 1) {
       throw new Error(`append at ${baseOffset} (${count} offsets), the stream ends at ${this.#endOffset}`);
     }
+    if (knownCrc !== undefined && knownCrc !== crc32c(bytes))
+      throw new Error('the CRC is not that of the bytes');
     // The WAL copies once: later changes of the caller's memory must not be seen.
-    this.#entries.push({ baseOffset, count, maxTimestampMs, bytes: bytes.slice() });
+    this.#entries.push({ baseOffset, count, maxTimestampMs, bytes: bytes.slice(), crc32c: knownCrc });
     this.#endOffset += count;
     this.#group ??= this.#openGroup();
     const { group } = this.#group;

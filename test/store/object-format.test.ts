@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { CorruptionError } from '../../broker-runtime/src/base/errors.ts';
 import { Block } from '../../broker-runtime/src/store/object-format/block.ts';
 import {
@@ -106,6 +107,20 @@ describe('an object', () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  test('is the same whether checksums of entries are known or not, and notices bytes that are not theirs', () => {
+    fc.assert(
+      fc.property(storedArbitrary, fc.integer({ min: 1, max: 200 }), (stored, blockBytes) => {
+        const known = stored.map(({ streamId, entry }, n) => ({
+          streamId,
+          entry: n % 3 === 0 ? entry : { ...entry, crc32c: crc32c(entry.bytes) },
+        }));
+        expect(write(known, blockBytes)).toEqual(write(stored, blockBytes));
+      }),
+    );
+    const damaged = sample().map(({ streamId, entry }) => ({ streamId, entry: { ...entry, crc32c: 0 } }));
+    expect(() => readAll(write(damaged, 50))).toThrow(CorruptionError);
   });
 
   test('has the layout the comment promises', () => {

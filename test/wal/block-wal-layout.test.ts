@@ -48,6 +48,36 @@ describe('The layout of the block WAL', () => {
     await world.env.clock.run(wal.close());
   });
 
+  test('checksums that callers know make the same group as reading the bytes again', async () => {
+    const entries = [payload(1, 3000), payload(2, 5000), payload(3, 7), payload(4, 2000)];
+    const groupWith = async (
+      known: (bytes: Uint8Array, n: number) => number | undefined,
+    ): Promise<Buffer> => {
+      const world = new WalWorld();
+      const { wal } = await world.open();
+      const groups = entries.map((bytes, n) => wal.append(1, n, 1, -1, bytes, known(bytes, n)));
+      await world.env.clock.run(groups[3]?.durable ?? Promise.reject(new Error('no group')));
+      await world.env.clock.run(wal.close());
+      return Buffer.from(world.disk.bytes.subarray(8 * KIB + 56, 8 * KIB + 64));
+    };
+    const lengthAndCrc = await groupWith(() => undefined);
+    expect(await groupWith((bytes) => crc32c(bytes))).toEqual(lengthAndCrc);
+    expect(await groupWith((bytes, n) => (n % 2 === 0 ? crc32c(bytes) : undefined))).toEqual(lengthAndCrc);
+    expect(await groupWith((bytes, n) => (n % 2 === 1 ? crc32c(bytes) : undefined))).toEqual(lengthAndCrc);
+  });
+
+  test('bytes whose checksum is known are not read again: what was damaged in memory does not pass as whole', async () => {
+    const world = new WalWorld();
+    const { wal } = await world.open();
+    const bytes = payload(1, 5000);
+    const known = crc32c(bytes);
+    bytes[1234] = (bytes[1234] ?? 0) ^ 1;
+    await world.env.clock.run(wal.append(1, 0, 1, -1, bytes, known).durable);
+    await world.env.clock.run(wal.close());
+    const group = Buffer.from(world.disk.bytes.subarray(8 * KIB));
+    expect(group.readUInt32BE(60)).not.toBe(crc32c(group.subarray(68, 68 + group.readUInt32BE(56))));
+  });
+
   test('padding is zeros, also in memory that other records stood in before', async () => {
     const world = new WalWorld();
     const { wal } = await world.open();

@@ -10,6 +10,9 @@ const SLICES = 16;
 /** TABLES[256 * k + b]: the CRC of byte b followed by k zero bytes. */
 const TABLES = buildTables();
 
+/** X_TO_2_TO[k]: x^(2^k) modulo the polynomial. */
+const X_TO_2_TO = buildPowers();
+
 /**
  * CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of Kafka's record batches and of every format of ours.
  * Pieces chain: `crc32c(b, crc32c(a)) === crc32c(ab)`.
@@ -42,6 +45,55 @@ export function crc32cPure(bytes: Uint8Array, seed = 0): number {
   }
   for (; at < length; at++) crc = (crc >>> 8) ^ entry(0, (crc ^ (bytes[at] ?? 0)) & 0xff);
   return ~crc >>> 0;
+}
+
+/**
+ * From this length on {@link combineCrc32c} (1 to 2 µs) is cheaper than to look at the bytes again: the native
+ * function takes 2.9 µs for 16 KiB.
+ */
+export const CRC32C_COMBINE_FROM_BYTES = 16 * 1024;
+
+/**
+ * Continues `seed` over `bytes`; when their own CRC is `known` they are not read again. So a checksum taken where the
+ * bytes came in travels with them, and tells also of memory that was damaged in between.
+ */
+export function extendCrc32c(seed: number, bytes: Uint8Array, known: number | undefined): number {
+  return known === undefined ? crc32c(bytes, seed) : combineCrc32c(seed, known, bytes.length);
+}
+
+/**
+ * The CRC of a · b from the CRC of each: that of a is moved over the length of b, which is a multiplication with
+ * x^(8 · length) modulo the polynomial (the method of zlib's `crc32_combine`).
+ */
+export function combineCrc32c(crcOfA: number, crcOfB: number, bytesOfB: number): number {
+  let moved = crcOfA;
+  // 8 = 2^3 bits a byte: the table's entry k + 3 stands for 2^k bytes.
+  for (let k = 3, bytes = bytesOfB; bytes > 0; k++, bytes = Math.floor(bytes / 2)) {
+    if (bytes % 2 === 1) moved = multiply(X_TO_2_TO[k] ?? 0, moved);
+  }
+  return (moved ^ crcOfB) >>> 0;
+}
+
+/** a · b modulo the polynomial; the highest bit of a number is its coefficient of x^0. */
+function multiply(a: number, b: number): number {
+  let product = 0;
+  let shifted = b;
+  for (let rest = a; rest !== 0; rest <<= 1) {
+    if (rest < 0) product ^= shifted;
+    shifted = (shifted & 1) === 0 ? shifted >>> 1 : (shifted >>> 1) ^ POLYNOMIAL;
+  }
+  return product;
+}
+
+/** x^(2^k) for the lengths a number can hold exactly: 2^53 bytes. */
+function buildPowers(): Int32Array {
+  const powers = new Int32Array(3 + 53);
+  powers[0] = 1 << 30;
+  for (let k = 1; k < powers.length; k++) {
+    const root = powers[k - 1] ?? 0;
+    powers[k] = multiply(root, root);
+  }
+  return powers;
 }
 
 /** Four bytes, the first of which stands `slice` bytes before the end of the step. */

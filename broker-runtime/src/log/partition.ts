@@ -140,7 +140,7 @@ export class Partition implements PartitionLog {
     let durable: Promise<void>;
     try {
       const timestampMs = entryTimestampMs(header, nowMs);
-      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, timestampMs, batch));
+      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, timestampMs, batch, header.wholeCrc));
     } catch (error) {
       if (error instanceof WalClosedError) return refused(Errors.KAFKA_STORAGE_ERROR);
       throw error;

@@ -53,14 +53,20 @@ export class StreamHandle implements Stream {
     return this.#lastSequence;
   }
 
-  append(baseOffset: number, count: number, maxTimestampMs: number, bytes: Uint8Array): WalGroup {
+  append(
+    baseOffset: number,
+    count: number,
+    maxTimestampMs: number,
+    bytes: Uint8Array,
+    crc32c?: number,
+  ): WalGroup {
     invariant(baseOffset === this.#endOffset && count > 0, 'I3', 'an append begins where the stream ends', {
       streamId: this.id,
       baseOffset,
       count,
       endOffset: this.#endOffset,
     });
-    const group = this.#services.wal.append(this.id, baseOffset, count, maxTimestampMs, bytes);
+    const group = this.#services.wal.append(this.id, baseOffset, count, maxTimestampMs, bytes, crc32c);
     this.#endOffset = baseOffset + count;
     this.#lastSequence = group.sequence;
     return group;

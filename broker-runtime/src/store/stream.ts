@@ -17,8 +17,15 @@ export interface Stream {
   /**
    * Appends at exactly `endOffset` (gaps only through `count` and {@link replace}). The bytes must have been
    * admitted by {@link StreamStore.admit} in this turn. The offsets are durable when `group.durable` resolves.
+   * `crc32c`: that of `bytes` when the caller knows it, see {@link Wal.append}.
    */
-  append(baseOffset: number, count: number, maxTimestampMs: number, bytes: Uint8Array): WalGroup;
+  append(
+    baseOffset: number,
+    count: number,
+    maxTimestampMs: number,
+    bytes: Uint8Array,
+    crc32c?: number,
+  ): WalGroup;
 
   /**
    * Entries from the one that contains `fromOffset` (or the first after it) on, up to `durableOffset`. At least one
@@ -71,6 +78,8 @@ export interface StreamEntry {
   readonly count: number;
   readonly maxTimestampMs: number;
   readonly bytes: Uint8Array;
+  /** CRC-32C of `bytes` where it is known. */
+  readonly crc32c?: number | undefined;
 }
 
 export interface StreamSlice {

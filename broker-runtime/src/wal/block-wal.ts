@@ -19,6 +19,9 @@ export type { BlockWalOptions } from './block/options.ts';
 export type { WalBudget } from './block/pacer.ts';
 export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';
 
+/** A device that holds a write for longer does not come back in time for a stop. */
+const CLOSE_PATIENCE_MS = 10_000;
+
 /** The write-ahead log on raw block devices: a circular log on each device of a stripe set, one order over all. */
 export class BlockWal implements Wal {
   /** The largest entry that {@link append} takes. */
@@ -206,9 +209,10 @@ export class BlockWal implements Wal {
     count: number,
     maxTimestampMs: number,
     bytes: Uint8Array,
+    crc32c?: number,
   ): WalGroup {
     if (this.#ended !== undefined) throw this.#ended;
-    const group = this.#queue.append(streamId, baseOffset, count, maxTimestampMs, bytes);
+    const group = this.#queue.append(streamId, baseOffset, count, maxTimestampMs, bytes, crc32c);
     if (!this.#isPumpScheduled) {
       this.#isPumpScheduled = true;
       // Once for all appends of this turn: they share a write.
@@ -262,10 +266,22 @@ export class BlockWal implements Wal {
     this.#ended ??= new WalClosedError('the WAL was closed');
     this.#admission.rejectAll(this.#ended);
     this.#writer.pump();
+    const patience = new AbortController();
+    const late = this.#env.clock.sleep(CLOSE_PATIENCE_MS, patience.signal).then(
+      () => false,
+      () => true,
+    );
+    if (await Promise.race([this.#finish(), late])) patience.abort();
+    // The devices are left to the end of the process: the write that hangs still reads our memory.
+    else this.#fail(new Error(`a device did not finish its writes within ${CLOSE_PATIENCE_MS} ms`));
+  }
+
+  async #finish(): Promise<boolean> {
     await this.#writer.drained();
     if (!this.#isOver) await this.#saveFinalState();
     await this.#checkpointer.idle;
     await Promise.all(this.#devices.map((device) => device.close()));
+    return true;
   }
 
   async #saveFinalState(): Promise<void> {

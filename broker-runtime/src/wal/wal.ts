@@ -9,6 +9,8 @@ export interface WalEntry {
   readonly maxTimestampMs: number;
   /** A view into the group's memory: valid while the group is retained. */
   readonly bytes: Uint8Array;
+  /** CRC-32C of `bytes` where whoever appended them knew it; saves reading them again. */
+  readonly crc32c?: number | undefined;
 }
 
 /**
@@ -44,13 +46,17 @@ export interface Wal {
    */
   admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
 
-  /** Copies the bytes into the group being filled and returns that group; must have been admitted. */
+  /**
+   * Copies the bytes into the group being filled and returns that group; must have been admitted. `crc32c` is that
+   * of `bytes` when the caller knows it: then they are only copied, not read again for checksums.
+   */
   append(
     streamId: number,
     baseOffset: number,
     count: number,
     maxTimestampMs: number,
     bytes: Uint8Array,
+    crc32c?: number,
   ): WalGroup;
 
   /** Frees ring space up to and including group `sequence`: its entries are in committed objects (I27). */
@@ -60,7 +66,7 @@ export interface Wal {
   readonly usedBytes: number;
   readonly capacityBytes: number;
 
-  /** Waits for pending writes, then releases the devices. */
+  /** Waits for pending writes, not for ever, then releases the devices. What hangs until then fails. */
   close(): Promise<void>;
 }
 

@@ -1,3 +1,9 @@
+/**
+ * The largest record batch any topic may take. A batch is one entry of the WAL and is written in one piece, and every
+ * buffer of the WAL must hold the largest: Kafka's default for it is a tenth of this.
+ */
+export const LARGEST_BATCH_BYTES = 10 * 1024 * 1024;
+
 /** The topic settings a partition acts on; names as in Kafka's topic configs with units added. */
 export interface LogConfig {
   readonly cleanupPolicy: { readonly delete: boolean; readonly compact: boolean };

@@ -1,3 +1,4 @@
+import { LARGEST_BATCH_BYTES } from '../../wire/log-config.ts';
 import { ConfigType } from '../cluster-metadata.ts';
 import type { ConfigDefinition, Limits } from './definition.ts';
 import { listOf } from './definition.ts';
@@ -180,8 +181,8 @@ export const TOPIC_CONFIGS: readonly TopicConfigDefinition[] = [
     INT,
     '1048588',
     from('message.max.bytes'),
-    { min: 0 },
-    'The largest record batch the topic takes, as sent (compressed).',
+    { min: 0, max: LARGEST_BATCH_BYTES },
+    `The largest record batch the topic takes, as sent (compressed). Larger than ${LARGEST_BATCH_BYTES} is refused: the write-ahead log takes a batch in one piece.`,
   ),
   topicConfig(
     'message.timestamp.after.max.ms',

@@ -1,5 +1,5 @@
 import { ByteWriter } from '../../base/bytes.ts';
-import { crc32c } from '../../base/crc32c.ts';
+import { crc32c, extendCrc32c } from '../../base/crc32c.ts';
 import { invariant } from '../../base/errors.ts';
 import type { StreamEntry } from '../stream.ts';
 import {
@@ -108,7 +108,7 @@ export class ObjectWriter {
       if (entry.maxTimestampMs > maxTimestampMs) maxTimestampMs = entry.maxTimestampMs;
     }
     let crc = crc32c(head.finish().subarray(CRC_COVERS_FROM));
-    for (const entry of entries) crc = crc32c(entry.bytes, crc);
+    for (const entry of entries) crc = extendCrc32c(crc, entry.bytes, entry.crc32c);
     head.patchUint32(CRC_AT, crc);
 
     this.#pieces.push(head.finish());

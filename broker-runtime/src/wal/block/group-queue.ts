@@ -47,9 +47,10 @@ export class GroupQueue {
     count: number,
     maxTimestampMs: number,
     bytes: Uint8Array,
+    crc32c?: number,
   ): Group {
     const group = this.#groupFor(bytes.length);
-    group.append(streamId, baseOffset, count, maxTimestampMs, bytes);
+    group.append(streamId, baseOffset, count, maxTimestampMs, bytes, crc32c);
     return group;
   }
 

@@ -1,4 +1,4 @@
-import { crc32c } from '../../base/crc32c.ts';
+import { crc32c, extendCrc32c } from '../../base/crc32c.ts';
 import { invariant } from '../../base/errors.ts';
 import type { WalEntry, WalGroup } from '../wal.ts';
 import {
@@ -32,6 +32,9 @@ export class Group implements WalGroup {
   readonly #slab: Slab;
   readonly #start: number;
   #end: number;
+  /** CRC of the payload as far as `#checkedEnd`; the rest is read when the group is sealed. */
+  #payloadCrc = 0;
+  #checkedEnd: number;
   /** The WAL's own reference: released when the group is durable. */
   #references = 1;
 
@@ -41,6 +44,7 @@ export class Group implements WalGroup {
     this.#slab = slab;
     this.#start = slab.cursor;
     this.#end = this.#start + GROUP_HEADER_BYTES;
+    this.#checkedEnd = this.#end;
     slab.cursor = alignUp(this.#end);
     pool.hold(slab);
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
@@ -75,13 +79,20 @@ export class Group implements WalGroup {
     count: number,
     maxTimestampMs: number,
     bytes: Uint8Array,
+    knownCrc?: number,
   ): void {
     const { bytes: memory, view } = this.#slab;
     const bytesAt = this.#end + ENTRY_HEADER_BYTES;
     const end = bytesAt + bytes.length;
     memory.set(bytes, bytesAt);
-    const entry = { streamId, baseOffset, count, maxTimestampMs, bytes: memory.subarray(bytesAt, end) };
+    const copy = memory.subarray(bytesAt, end);
+    const entry = { streamId, baseOffset, count, maxTimestampMs, bytes: copy, crc32c: knownCrc };
     writeEntryHeader(view, this.#end, entry, bytes.length);
+    if (knownCrc !== undefined) {
+      const before = crc32c(memory.subarray(this.#checkedEnd, bytesAt), this.#payloadCrc);
+      this.#payloadCrc = extendCrc32c(before, copy, knownCrc);
+      this.#checkedEnd = end;
+    }
     this.entries.push(entry);
     this.#end = end;
     this.#slab.cursor = alignUp(end);
@@ -97,7 +108,7 @@ export class Group implements WalGroup {
       sequence: this.sequence,
       entryCount: this.entries.length,
       payloadBytes: this.#end - payloadAt,
-      payloadCrc: crc32c(memory.subarray(payloadAt, this.#end)),
+      payloadCrc: crc32c(memory.subarray(this.#checkedEnd, this.#end), this.#payloadCrc),
     });
     // The slab was used before: what another group left there does not go to the device again.
     memory.fill(0, this.#end, paddedEnd);

@@ -1,4 +1,4 @@
-import { crc32c } from '../../base/crc32c.ts';
+import { combineCrc32c, crc32c, CRC32C_COMBINE_FROM_BYTES } from '../../base/crc32c.ts';
 
 /**
  * Record batch, message format v2 (KIP-98). All integers big-endian.
@@ -149,6 +149,17 @@ export class BatchHeader {
   /** What the CRC field should say. */
   computeCrc(): number {
     return crc32c(this.bytes.subarray(this.at + AT.attributes, this.at + this.sizeBytes));
+  }
+
+  /**
+   * The CRC-32C of the whole batch, header included, made from what the CRC field says without reading the records
+   * again; undefined for a batch too small for that to pay.
+   */
+  get wholeCrc(): number | undefined {
+    const { sizeBytes } = this;
+    if (sizeBytes < CRC32C_COMBINE_FROM_BYTES) return undefined;
+    const prefix = this.bytes.subarray(this.at, this.at + AT.attributes);
+    return combineCrc32c(crc32c(prefix), this.crc, sizeBytes - AT.attributes);
   }
 
   /** Gives the batch its place in the log. Outside the CRC, which stays the producer's. */

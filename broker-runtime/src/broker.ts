@@ -4,7 +4,7 @@ import { planMemory, type MemoryPlan } from './broker/memory.ts';
 import { KafkaSettings } from './broker/settings.ts';
 import { GroupCoordinator } from './coordinator/group-coordinator.ts';
 import { PartitionOffsetsLog } from './coordinator/partition-offsets-log.ts';
-import { type PartitionAssignment, PartitionSet } from './log/partitions.ts';
+import { type MaintenancePace, type PartitionAssignment, PartitionSet } from './log/partitions.ts';
 import type { ClusterMetadata, Partition, Topic } from './metadata/cluster-metadata.ts';
 import { JournalMetadata } from './metadata/journal-metadata.ts';
 import { MetadataImage } from './metadata/metadata-image.ts';
@@ -97,7 +97,6 @@ export class Broker {
    */
   static async start(world: BrokerWorld, options: BrokerOptions): Promise<Broker> {
     const { env, objects } = world;
-    const plan = planMemory(options.memoryBytes);
     const failure = Promise.withResolvers<Error>();
     let owned = true;
     const onFailed = (error: Error): void => {
@@ -121,6 +120,8 @@ export class Broker {
       brokerId: options.nodeId,
       staticSettings: options.settings,
     });
+    const settings = new KafkaSettings(metadata);
+    const plan = planMemory(options.memoryBytes, settings.limits);
     const nodeEpoch = await metadata.registerBroker({
       nodeId: options.nodeId,
       incarnationId: env.random.uuid(),
@@ -137,14 +138,13 @@ export class Broker {
       stillOwner: () => owned,
       onFailed,
     });
-    const settings = new KafkaSettings(metadata);
     const partitions = openPartitions({
       env,
       store,
       metadata,
       manifest,
       nodeId: options.nodeId,
-      maintenanceIntervalMs: settings.maintenanceIntervalMs,
+      pace: () => settings.maintenance,
     });
     const admit: Services['admit'] = (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount);
     const groups = new GroupCoordinator({
@@ -253,7 +253,6 @@ async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
         {
           nodeEpoch,
           stillOwner,
-          maxEntryBytes: plan.server.requestMaxBytes,
           ...plan.wal,
         },
         env,
@@ -269,11 +268,11 @@ interface PartitionsOpening {
   readonly metadata: ClusterMetadata;
   readonly manifest: JournalManifest;
   readonly nodeId: number;
-  readonly maintenanceIntervalMs: number;
+  readonly pace: () => MaintenancePace;
 }
 
 function openPartitions(opening: PartitionsOpening): PartitionSet {
-  const { env, store, metadata, manifest, nodeId, maintenanceIntervalMs } = opening;
+  const { env, store, metadata, manifest, nodeId, pace } = opening;
   // Metadata shows a topic while the entry that creates it is on its way to the log: nothing is written to it yet.
   const isLed = ({ leaderId, dataStreamId, stateStreamId }: Partition): boolean =>
     leaderId === nodeId && manifest.isCreated(dataStreamId) && manifest.isCreated(stateStreamId);
@@ -292,7 +291,7 @@ function openPartitions(opening: PartitionsOpening): PartitionSet {
   const set = new PartitionSet({
     env,
     store,
-    maintenanceIntervalMs,
+    pace,
     assignment: (topicId, index) => {
       const topic = metadata.topicById(topicId);
       const partition = topic?.partitions[index];

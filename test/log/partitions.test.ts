@@ -3,7 +3,7 @@ import { type PartitionAssignment, PartitionSet } from '../../broker-runtime/src
 import { Partition } from '../../broker-runtime/src/log/partition.ts';
 import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import { type SimEnv, simEnv } from '../simulation/world/sim-env.ts';
-import { clientBatch, DEFAULT_CONFIG, HOUR_MS } from './kit.ts';
+import { clientBatch, COMPACTED, DEFAULT_CONFIG, HOUR_MS } from './kit.ts';
 import { MemoryStream } from './memory-stream.ts';
 
 interface World {
@@ -50,7 +50,7 @@ function world(partitions: number, before?: World, config = DEFAULT_CONFIG): Wor
     store,
     assignment: (topicId, partition) => assigned.get(`${topicId}/${partition}`),
     assignments: () => assigned.values(),
-    maintenanceIntervalMs: 60_000,
+    pace: () => ({ intervalMs: 60_000, cleanerIntervalMs: 15_000 }),
   });
   return { env, set, streams, assigned, touched };
 }
@@ -159,6 +159,19 @@ describe('while open', () => {
     set.startMaintenance();
     await env.clock.advance(120_000);
     expect([0, 2, 4].map((id) => streams.get(id)?.startOffset)).toEqual([1, 1, 1]);
+  });
+
+  test('compaction-waits-for-retention: compacted partitions in use have their turn at the pace of the cleaner', async () => {
+    const { env, set, streams } = world(1, undefined, COMPACTED);
+    const log = await opened(set, 0);
+    for (let n = 0; n < 3; n++) log.append(clientBatch(), { origin: 'client' });
+    const stream = streams.get(0);
+    stream?.upload();
+    const sizeBytes = (): number => stream?.ranges()[0]?.sizeBytes ?? 0;
+    const before = sizeBytes();
+    set.startMaintenance();
+    await env.clock.advance(15_000);
+    expect(sizeBytes()).toBeLessThan(before);
   });
 
   test('one partition in trouble does not keep the others from maintenance', async () => {

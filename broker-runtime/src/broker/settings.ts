@@ -1,6 +1,8 @@
 import { DEFAULT_GROUP_CONFIG, type GroupConfig } from '../coordinator/group-config.ts';
+import type { MaintenancePace } from '../log/partitions.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import type { BrokerSettings } from '../server/services.ts';
+import type { ConfiguredLimits } from './memory.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -34,9 +36,26 @@ export class KafkaSettings {
     };
   }
 
-  /** How often retention and compaction look at each partition. */
-  get maintenanceIntervalMs(): number {
-    return this.#number('log.retention.check.interval.ms');
+  get limits(): ConfiguredLimits {
+    const idleMs = this.#number('connections.max.idle.ms');
+    const queuedBytes = this.#number('queued.max.request.bytes');
+    return {
+      requestMaxBytes: this.#number('socket.request.max.bytes'),
+      requestMemoryBytes: queuedBytes < 0 ? undefined : queuedBytes,
+      fetchMaxBytes: this.#number('fetch.max.bytes'),
+      idleDeadlineMs: idleMs < 0 ? Infinity : idleMs,
+      connectionsMax: this.#number('max.connections'),
+      connectionsPerAddressMax: this.#number('max.connections.per.ip'),
+      connectionsPerSecondMax: this.#number('max.connection.creation.rate'),
+    };
+  }
+
+  /** How often retention and compaction look at each partition; may be changed while the broker runs. */
+  get maintenance(): MaintenancePace {
+    return {
+      intervalMs: this.#number('log.retention.check.interval.ms'),
+      cleanerIntervalMs: this.#number('log.cleaner.backoff.ms'),
+    };
   }
 
   #number(name: string): number {

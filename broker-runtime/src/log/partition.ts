@@ -213,6 +213,10 @@ export class Partition implements PartitionLog {
     return { error: Errors.NONE, logStartOffset: this.logStartOffset };
   }
 
+  get isCompacted(): boolean {
+    return this.#config.cleanupPolicy.compact;
+  }
+
   reconfigure(config: LogConfig): void {
     this.#config = config;
   }

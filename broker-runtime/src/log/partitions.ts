@@ -27,9 +27,20 @@ export interface PartitionSetOptions {
   readonly assignment: (topicId: string, partition: number) => PartitionAssignment | undefined;
   /** All partitions this broker leads: each has its turn in maintenance, used or not. */
   readonly assignments: () => Iterable<PartitionAssignment>;
-  /** Pause between two rounds of retention and compaction. */
-  readonly maintenanceIntervalMs: number;
+  /** Asked before every round. */
+  readonly pace: () => MaintenancePace;
 }
+
+/** Pauses between rounds of maintenance. */
+export interface MaintenancePace {
+  /** Every partition: retention, compaction, snapshots (`log.retention.check.interval.ms`). */
+  readonly intervalMs: number;
+  /** Open partitions of compacted topics in between (`log.cleaner.backoff.ms`). */
+  readonly cleanerIntervalMs: number;
+}
+
+/** However eager the settings: rounds follow each other only so fast. */
+const MIN_PAUSE_MS = 100;
 
 /**
  * The open partitions of this broker. Each is opened once, on first use, and stays open until it is closed, its topic
@@ -42,6 +53,7 @@ export class PartitionSet {
   readonly #waiting: (() => void)[] = [];
   #openingNow = 0;
   #timer: Timer | undefined;
+  #fullRoundAtMs = 0;
   #round: Promise<void> | undefined;
   #closed = false;
 
@@ -84,8 +96,10 @@ export class PartitionSet {
 
   /** Begins the rounds of maintenance; the first comes after a random part of the interval, so brokers do not march in step. */
   startMaintenance(): void {
-    const { env, maintenanceIntervalMs } = this.#options;
-    if (!this.#closed) this.#schedule(env.random.below(Math.max(1, maintenanceIntervalMs)));
+    if (this.#closed) return;
+    const { env, pace } = this.#options;
+    this.#fullRoundAtMs = env.clock.monotonicMs() + env.random.below(Math.max(1, pace().intervalMs));
+    this.#schedule();
   }
 
   /** Closes every partition: snapshots are written, so that the next open replays nothing. */
@@ -149,26 +163,39 @@ export class PartitionSet {
     else next();
   }
 
-  #schedule(delayMs: number): void {
-    this.#timer = this.#options.env.clock.timer(delayMs, () => {
-      this.#round = this.#maintainAll().finally(() => {
-        if (!this.#closed) this.#schedule(this.#options.maintenanceIntervalMs);
+  #schedule(): void {
+    const { clock } = this.#options.env;
+    const untilFullMs = this.#fullRoundAtMs - clock.monotonicMs();
+    const delayMs = Math.max(MIN_PAUSE_MS, Math.min(untilFullMs, this.#options.pace().cleanerIntervalMs));
+    this.#timer = clock.timer(delayMs, () => {
+      this.#round = this.#runRound().finally(() => {
+        if (!this.#closed) this.#schedule();
       });
     });
   }
 
-  /** One partition after the other: maintenance reads and writes much and is never urgent. */
-  async #maintainAll(): Promise<void> {
-    for (const { topicId, partition } of this.#options.assignments()) {
-      if (this.#closed) return;
-      try {
-        const log = await this.open(topicId, partition);
-        await log?.maintain();
-      } catch (error) {
-        if (error instanceof ClosedError) continue;
-        const reason = String(error);
-        this.#options.env.events.warn('log.maintenance-failed', { topicId, partition, reason });
+  async #runRound(): Promise<void> {
+    const { env, pace, assignments } = this.#options;
+    if (env.clock.monotonicMs() < this.#fullRoundAtMs) {
+      for (const partition of [...this.#open.values()]) {
+        if (partition.isCompacted) await this.#maintain(partition);
       }
+      return;
+    }
+    for (const { topicId, partition } of assignments()) await this.#maintain({ topicId, partition });
+    this.#fullRoundAtMs = env.clock.monotonicMs() + pace().intervalMs;
+  }
+
+  /** One partition after the other: maintenance reads and writes much and is never urgent. */
+  async #maintain({ topicId, partition }: { topicId: string; partition: number }): Promise<void> {
+    if (this.#closed) return;
+    try {
+      const log = await this.open(topicId, partition);
+      await log?.maintain();
+    } catch (error) {
+      if (error instanceof ClosedError) return;
+      const reason = String(error);
+      this.#options.env.events.warn('log.maintenance-failed', { topicId, partition, reason });
     }
   }
 }

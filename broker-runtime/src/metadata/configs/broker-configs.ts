@@ -376,12 +376,7 @@ const DYNAMIC_ROWS: readonly Row[] = [
     'Time between looks for something to compact in topics that are in use; others wait for log.retention.check.interval.ms.',
     { min: 0 },
   ],
-  [
-    'sasl.kerberos.min.time.before.relogin',
-    LONG,
-    '60000',
-    'Kept for tools. Kerberos is not spoken.',
-  ],
+  ['sasl.kerberos.min.time.before.relogin', LONG, '60000', 'Kept for tools. Kerberos is not spoken.'],
   [
     'producer.id.expiration.ms',
     INT,

@@ -17,7 +17,9 @@ export class Slab {
 
 /**
  * All memory of the WAL, taken once and recycled: its size bounds what waits for the device, what waits for upload
- * and the tail cache together (I36). A slab is used again when all groups in it were released.
+ * and the tail cache together (I36). A slab is used again when all groups in it were released, the one released last
+ * first. Memory that was never written takes no memory of the machine: an idle broker stays small, and a busy one
+ * pays each page fault once (measured: 0.3 s of CPU for 360 MiB, nothing afterwards).
  */
 export class SlabPool {
   readonly slabBytes: number;
@@ -36,10 +38,7 @@ export class SlabPool {
     this.slabCount = slabCount;
     this.#onFreed = onFreed;
     for (let made = 0; made < slabCount; made++) {
-      const slab = new Slab(allocate(slabBytes));
-      // Touched now, page by page: measured 15 to 23 % of all CPU when the page faults come with the first appends.
-      slab.bytes.fill(0);
-      this.#free.push(slab);
+      this.#free.push(new Slab(allocate(slabBytes)));
     }
     this.#current = this.#take();
   }

@@ -14,7 +14,7 @@ export async function realFile(bytes: number): Promise<string> {
   const script = `
     mkdir -p "$(dirname "$2")" && : > "$2.part"
     while [ "$(stat -c %s "$2.part")" -lt "$3" ]; do
-      tar cf - -C "$1" node_modules | base64 -w 999 >> "$2.part"
+      tar cf - -C "$1/node_modules" . | base64 -w 999 >> "$2.part"
     done`;
   await runOk('bash', ['-c', script, 'real-file', ROOT, file, String(bytes)], { deadlineMs: 600_000 });
   renameSync(`${file}.part`, file);

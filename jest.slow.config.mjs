@@ -6,6 +6,7 @@ export default {
   roots: ['<rootDir>/test/slow', '<rootDir>/test/clients'],
   testPathIgnorePatterns: ['/node_modules/'],
   testTimeout: 300_000,
+  reporters: ['default', '<rootDir>/test/harness/results-reporter.mjs'],
   // They share two cores and measure real time: one after the other.
   maxWorkers: 1,
 };

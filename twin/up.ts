@@ -66,9 +66,9 @@ export async function up(options: UpOptions): Promise<number> {
     // Nothing is written any more: the next start replays the log.
     return 1;
   }
-  const { requests } = broker.status().server;
+  const served = Object.fromEntries(broker.status().server.served);
   await broker.close();
-  print('stopped', { signal: ended, requests }, `stopped on ${ended}; everything is in the object store`);
+  print('stopped', { signal: ended, served }, `stopped on ${ended}; everything is in the object store`);
   return 0;
 }
 

@@ -40,11 +40,11 @@ export class ClientBroker {
 
   async stop(): Promise<void> {
     const status = await this.#process.stop();
-    const requests = this.#process.lastEvent('stopped')?.['requests'];
+    const served = this.#process.lastEvent('stopped')?.['served'];
     mkdirSync(FOLDER, { recursive: true });
     writeFileSync(
       path.join(FOLDER, `${this.#client}.json`),
-      JSON.stringify({ client: this.#client, requests }, null, 2),
+      JSON.stringify({ client: this.#client, served }, null, 2),
     );
     this.#dir.remove();
     if (status !== 0)

@@ -186,6 +186,7 @@ export class ClientConnection implements Receiver, ExchangeOwner {
     this.#host.status.requests += 1;
     const exchange = this.#host.dispatcher.open(frame, this);
     if (exchange === undefined) return;
+    this.#host.status.countServed(exchange.apiKey, exchange.apiVersion);
     this.#running = true;
     this.#exchanges.push(exchange);
     this.#host.dispatcher.run(exchange);

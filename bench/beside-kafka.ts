@@ -1,25 +1,34 @@
+import { loadavg } from 'node:os';
 import { type MeasuredBroker, startKafka, startMillrace } from './brokers.ts';
 import { consume, type Latency, produce, produceLatency, recordsFile, type Throughput } from './load.ts';
 import { median } from './median.ts';
+import { singleRecordRequests } from './requests.ts';
 import { processStats } from '../test/harness/process-stats.ts';
 
-const FILE_BYTES = 512 * 1024 ** 2;
+const FILE_BYTES = 256 * 1024 ** 2;
+/** Fits into the tail cache of a Millrace with its default memory. */
+const TAIL_BYTES = 128 * 1024 ** 2;
+const TAIL_PASSES = 4;
 const REPETITIONS = 3;
 const LOADS_RECORDS_PER_SECOND = [500, 5_000, 20_000];
 const LATENCY_SECONDS = 10;
-const IDLE_MS = 10_000;
-const KAFKA_PORT = 39_092;
+const IDLE_MS = 5_000;
+export const KAFKA_PORT = 39_092;
 
 /** What was measured of one broker. */
 export interface BrokerFigures {
-  readonly startMs: number;
   readonly idleResidentBytes: number;
   /** Share of one core while nothing happens. */
   readonly idleCpuShare: number;
   readonly produce: Throughput;
+  /** Of what was just written. */
   readonly fetch: Throughput;
+  /** Of what has left the cache of Millrace: from its objects; from the page cache with Kafka. */
+  readonly catchUpAlone: Throughput;
+  /** Single-record requests of 1 KiB, 20 in flight: server CPU of each. */
+  readonly requestCpuUs: number;
   readonly latency: readonly Latency[];
-  /** p99 of produce at the middle load while another client reads old data as fast as it can. */
+  /** Produce at the middle load while another client reads old data as fast as it can. */
   readonly catchUp: { readonly fetch: Throughput; readonly produce: Latency };
 }
 
@@ -30,13 +39,13 @@ export interface BrokerFigures {
 export async function besideKafka(
   progress: (what: string) => void,
 ): Promise<{ millrace: BrokerFigures; kafka: BrokerFigures }> {
-  const file = recordsFile(FILE_BYTES);
+  const files = { whole: recordsFile(FILE_BYTES), tail: recordsFile(TAIL_BYTES) };
   const rounds: { millrace: BrokerFigures; kafka: BrokerFigures }[] = [];
   for (let round = 1; round <= REPETITIONS; round += 1) {
-    progress(`round ${round} of ${REPETITIONS}: Millrace`);
-    const millrace = await measure(await startMillrace(), file);
+    progress(`round ${round} of ${REPETITIONS}: Millrace, load ${loadavg()[0]?.toFixed(1)}`);
+    const millrace = await measure(await startMillrace(), files);
     progress(`round ${round} of ${REPETITIONS}: Apache Kafka`);
-    const kafka = await measure(await startKafka(KAFKA_PORT), file);
+    const kafka = await measure(await startKafka(KAFKA_PORT), files);
     rounds.push({ millrace, kafka });
   }
   return {
@@ -45,17 +54,25 @@ export async function besideKafka(
   };
 }
 
-async function measure(broker: MeasuredBroker, file: string): Promise<BrokerFigures> {
+async function measure(
+  broker: MeasuredBroker,
+  files: { readonly whole: string; readonly tail: string },
+): Promise<BrokerFigures> {
   try {
     const before = processStats(broker.pid);
     await new Promise((next) => setTimeout(next, IDLE_MS));
     const idle = processStats(broker.pid);
 
     // Both run on compilers that learn: the first pass warms them up and is not counted.
-    await produce(broker, 'warm-up', file, FILE_BYTES);
-    await consume(broker, 'warm-up', FILE_BYTES);
-    const produced = await produce(broker, 'throughput', file, FILE_BYTES);
-    const fetched = await consume(broker, 'throughput', FILE_BYTES);
+    for (const topic of ['warm-up-1', 'warm-up-2']) {
+      await produce(broker, topic, files.whole, FILE_BYTES);
+      await consume(broker, topic, FILE_BYTES);
+    }
+    const produced = await produce(broker, 'throughput', files.whole, FILE_BYTES);
+    await produce(broker, 'tail', files.tail, TAIL_BYTES);
+    const fetched = await consume(broker, 'tail', TAIL_BYTES, TAIL_PASSES);
+    const catchUpAlone = await consume(broker, 'throughput', FILE_BYTES);
+    const requestCpuUs = await singleRecordRequests(broker, 'requests');
     const latency: Latency[] = [];
     for (const load of LOADS_RECORDS_PER_SECOND) {
       latency.push(await produceLatency(broker, `latency-${load}`, load, LATENCY_SECONDS));
@@ -66,16 +83,17 @@ async function measure(broker: MeasuredBroker, file: string): Promise<BrokerFigu
       consume(broker, 'throughput', FILE_BYTES),
     ]);
     return {
-      startMs: broker.startMs,
       idleResidentBytes: idle.residentBytes,
       idleCpuShare: ((idle.cpuSeconds - before.cpuSeconds) * 1000) / IDLE_MS,
       produce: produced,
       fetch: fetched,
+      catchUpAlone,
+      requestCpuUs,
       latency,
       catchUp: { fetch: catchUpFetch, produce: catchUpProduce },
     };
   } finally {
-    await broker.stop();
+    await broker.discard();
   }
 }
 
@@ -94,11 +112,12 @@ function medians(figures: readonly BrokerFigures[]): BrokerFigures {
     };
   };
   return {
-    startMs: median(figures.map((one) => one.startMs)),
     idleResidentBytes: median(figures.map((one) => one.idleResidentBytes)),
     idleCpuShare: median(figures.map((one) => one.idleCpuShare)),
     produce: throughput((one) => one.produce),
     fetch: throughput((one) => one.fetch),
+    catchUpAlone: throughput((one) => one.catchUpAlone),
+    requestCpuUs: median(figures.map((one) => one.requestCpuUs)),
     latency: LOADS_RECORDS_PER_SECOND.map((_, n) => latency((one) => one.latency[n])),
     catchUp: {
       fetch: throughput((one) => one.catchUp.fetch),

@@ -14,21 +14,31 @@ export interface MeasuredBroker {
   readonly name: string;
   readonly bootstrapServers: string;
   readonly pid: number;
-  /** From process start until a connection is accepted. */
-  readonly startMs: number;
+  /** Cleanly; what it stored stays. */
   stop(): Promise<void>;
+  /** After {@link stop}, on the same data. Resolves when connections are accepted. */
+  startAgain(): Promise<void>;
+  /** Stops it when it runs, and removes what it stored. */
+  discard(): Promise<void>;
 }
 
+/** With its own defaults, but a WAL that holds the write load of a run. */
 export async function startMillrace(): Promise<MeasuredBroker> {
   const dir = new TempDir();
-  const startedMs = performance.now();
   const millrace = await MillraceProcess.start({ dataDir: dir.join('data'), args: ['--wal-size', '1GiB'] });
   return {
     name: 'Millrace',
     bootstrapServers: millrace.bootstrapServers,
-    pid: millrace.pid,
-    startMs: performance.now() - startedMs,
+    get pid() {
+      return millrace.pid;
+    },
     stop: async () => {
+      await millrace.stop();
+    },
+    startAgain: async () => {
+      await millrace.restart();
+    },
+    discard: async () => {
       await millrace.stop();
       dir.remove();
     },
@@ -38,6 +48,50 @@ export async function startMillrace(): Promise<MeasuredBroker> {
 /** Apache Kafka as it comes: KRaft, broker and controller in one process, its own default settings and heap. */
 export async function startKafka(port: number): Promise<MeasuredBroker> {
   const dir = new TempDir();
+  const properties = writeProperties(dir, port);
+  const java = [
+    '-Xmx1G',
+    '-Xms1G',
+    '-XX:+UseG1GC',
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=error',
+    '-cp',
+    await kafkaClasspath(),
+  ];
+  await runOk('java', [
+    ...java,
+    ...['kafka.tools.StorageTool', 'format', '-t', 'bWlsbHJhY2UtYmVuY2gtMQ', '-c', properties],
+  ]);
+  const start = async (): Promise<ChildProcess> => {
+    const started = spawn('java', [...java, 'kafka.Kafka', properties], { stdio: 'ignore' });
+    await untilAccepting(started, port);
+    return started;
+  };
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    await exited;
+  };
+  let child = await start();
+  return {
+    name: 'Apache Kafka',
+    bootstrapServers: `127.0.0.1:${port}`,
+    get pid() {
+      if (child.pid === undefined) throw new Error('Kafka did not start');
+      return child.pid;
+    },
+    stop,
+    startAgain: async () => {
+      child = await start();
+    },
+    discard: async () => {
+      await stop();
+      dir.remove();
+    },
+  };
+}
+
+function writeProperties(dir: TempDir, port: number): string {
   const properties = dir.join('server.properties');
   mkdirSync(dir.join('logs'));
   writeFileSync(
@@ -54,40 +108,7 @@ export async function startKafka(port: number): Promise<MeasuredBroker> {
       'transaction.state.log.min.isr=1',
     ].join('\n'),
   );
-  const java = [
-    '-Xmx1G',
-    '-Xms1G',
-    '-XX:+UseG1GC',
-    '-Dorg.slf4j.simpleLogger.defaultLogLevel=error',
-    '-cp',
-    await kafkaClasspath(),
-  ];
-  await runOk('java', [
-    ...java,
-    'kafka.tools.StorageTool',
-    'format',
-    '-t',
-    'bWlsbHJhY2UtYmVuY2gtMQ',
-    '-c',
-    properties,
-  ]);
-  const startedMs = performance.now();
-  const child = spawn('java', [...java, 'kafka.Kafka', properties], { stdio: 'ignore' });
-  await untilAccepting(child, port);
-  const { pid } = child;
-  if (pid === undefined) throw new Error('Kafka did not start');
-  return {
-    name: 'Apache Kafka',
-    bootstrapServers: `127.0.0.1:${port}`,
-    pid,
-    startMs: performance.now() - startedMs,
-    stop: async () => {
-      const exited = once(child, 'exit');
-      child.kill('SIGTERM');
-      await exited;
-      dir.remove();
-    },
-  };
+  return properties;
 }
 
 async function untilAccepting(child: ChildProcess, port: number): Promise<void> {

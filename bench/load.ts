@@ -35,6 +35,9 @@ export interface Throughput {
   readonly cpuSecondsPerGib: number;
 }
 
+/** After the client is done, what the broker still does for its bytes (uploads, flushes) is its cost, too. */
+const SETTLE_MS = 1_500;
+
 async function measured(
   broker: MeasuredBroker,
   bytes: number,
@@ -44,6 +47,7 @@ async function measured(
   const startedMs = performance.now();
   await work();
   const seconds = (performance.now() - startedMs) / 1000;
+  await new Promise((settled) => setTimeout(settled, SETTLE_MS));
   const cpuSeconds = processStats(broker.pid).cpuSeconds - cpuBefore;
   return { mibPerSecond: bytes / 1024 ** 2 / seconds, cpuSecondsPerGib: (cpuSeconds * GIB) / bytes };
 }
@@ -78,10 +82,19 @@ export function produce(
   );
 }
 
-/** librdkafka through kcat, from the beginning to the end of partition 0. */
-export function consume(broker: MeasuredBroker, topic: string, bytes: number): Promise<Throughput> {
+/** librdkafka through kcat, from the beginning to the end of partition 0, so many times. */
+export function consume(
+  broker: MeasuredBroker,
+  topic: string,
+  bytes: number,
+  passes = 1,
+): Promise<Throughput> {
   const command = `kcat -C -q -e -b ${broker.bootstrapServers} -t ${topic} -p 0 -o beginning > /dev/null`;
-  return measured(broker, bytes, () => runOk('bash', ['-c', command], { deadlineMs: DEADLINE_MS }));
+  return measured(broker, bytes * passes, async () => {
+    for (let pass = 0; pass < passes; pass += 1) {
+      await runOk('bash', ['-c', command], { deadlineMs: DEADLINE_MS });
+    }
+  });
 }
 
 export interface Latency {
@@ -90,6 +103,9 @@ export interface Latency {
   readonly p99Ms: number;
   readonly p999Ms: number;
 }
+
+/** The client is a Java process that starts: its first records measure its own compiler. */
+const WARM_UP_SECONDS = 3;
 
 /** Kafka's own ProducerPerformance at a fixed rate, 1 KiB records, acks=all; percentiles are the client's. */
 export async function produceLatency(
@@ -101,7 +117,8 @@ export async function produceLatency(
   const output = await runOk(
     'java',
     await javaArgs('producerPerformance', [
-      ...['--topic', topic, '--num-records', String(recordsPerSecond * seconds), '--record-size', '1024'],
+      ...['--topic', topic, '--num-records', String(recordsPerSecond * (seconds + WARM_UP_SECONDS))],
+      ...['--warmup-records', String(recordsPerSecond * WARM_UP_SECONDS), '--record-size', '1024'],
       ...['--throughput', String(recordsPerSecond), '--producer-props'],
       ...[`bootstrap.servers=${broker.bootstrapServers}`, 'acks=all', 'linger.ms=0'],
     ]),

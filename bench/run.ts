@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
-import { besideKafka, type BrokerFigures } from './beside-kafka.ts';
+import { besideKafka, type BrokerFigures, KAFKA_PORT } from './beside-kafka.ts';
+import type { Throughput } from './load.ts';
+import { type StartFigures, startWithManyPartitions } from './start.ts';
 import { walBesideFio, type WalFigures } from './wal.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
@@ -14,38 +16,37 @@ const progress = (what: string) => process.stderr.write(`bench: ${what}\n`);
 const ratio = (ours: number, theirs: number) => (ours / theirs).toFixed(2);
 const mib = (bytes: number) => (bytes / 1024 ** 2).toFixed(0);
 
-function comparison(millrace: BrokerFigures, kafka: BrokerFigures): string[] {
+function comparison(millrace: BrokerFigures, kafka: BrokerFigures, start: StartFigures): string[] {
   const row = (what: string, ours: number, theirs: number, better: 'lower' | 'higher', digits = 2) =>
     `| ${what} | ${ours.toFixed(digits)} | ${theirs.toFixed(digits)} | ${ratio(ours, theirs)} | ${better} |`;
+  const ours = millrace;
+  const theirs = kafka;
+  const perGib = (what: string, of: (one: BrokerFigures) => Throughput) =>
+    row(`${what}: CPU s/GiB`, of(ours).cpuSecondsPerGib, of(theirs).cpuSecondsPerGib, 'lower');
+  const perSecond = (what: string, of: (one: BrokerFigures) => Throughput) =>
+    row(`${what}: MiB/s`, of(ours).mibPerSecond, of(theirs).mibPerSecond, 'higher', 0);
   const rows = [
+    perGib('produce of 1 KiB records, acks=all', (one) => one.produce),
+    perSecond('produce', (one) => one.produce),
+    perGib('fetch of the tail, 1 MiB answers', (one) => one.fetch),
+    perSecond('fetch of the tail', (one) => one.fetch),
+    perGib('catch-up read', (one) => one.catchUpAlone),
+    perSecond('catch-up read', (one) => one.catchUpAlone),
     row(
-      'produce, 1 KiB, acks=all: CPU s/GiB',
-      millrace.produce.cpuSecondsPerGib,
-      kafka.produce.cpuSecondsPerGib,
+      'request of one 1 KiB record, 20 in flight: CPU µs',
+      ours.requestCpuUs,
+      theirs.requestCpuUs,
       'lower',
+      1,
     ),
-    row(
-      'produce: MiB/s (client on the same cores)',
-      millrace.produce.mibPerSecond,
-      kafka.produce.mibPerSecond,
-      'higher',
-      0,
-    ),
-    row(
-      'fetch of what was just written: CPU s/GiB',
-      millrace.fetch.cpuSecondsPerGib,
-      kafka.fetch.cpuSecondsPerGib,
-      'lower',
-    ),
-    row('fetch: MiB/s', millrace.fetch.mibPerSecond, kafka.fetch.mibPerSecond, 'higher', 0),
   ];
-  millrace.latency.forEach((ours, n) => {
-    const theirs = kafka.latency[n];
-    if (theirs === undefined) return;
-    const load = `${Math.round(ours.recordsPerSecond)} records/s`;
-    rows.push(row(`produce p50 at ${load}, ms`, ours.p50Ms, theirs.p50Ms, 'lower', 0));
-    rows.push(row(`produce p99 at ${load}, ms`, ours.p99Ms, theirs.p99Ms, 'lower', 0));
-    rows.push(row(`produce p99.9 at ${load}, ms`, ours.p999Ms, theirs.p999Ms, 'lower', 0));
+  millrace.latency.forEach((mine, n) => {
+    const peer = kafka.latency[n];
+    if (peer === undefined) return;
+    const load = `${Math.round(mine.recordsPerSecond)} records/s`;
+    rows.push(row(`produce p50 at ${load}, ms`, mine.p50Ms, peer.p50Ms, 'lower', 0));
+    rows.push(row(`produce p99 at ${load}, ms`, mine.p99Ms, peer.p99Ms, 'lower', 0));
+    rows.push(row(`produce p99.9 at ${load}, ms`, mine.p999Ms, peer.p999Ms, 'lower', 0));
   });
   rows.push(
     row(
@@ -70,7 +71,7 @@ function comparison(millrace: BrokerFigures, kafka: BrokerFigures): string[] {
       0,
     ),
     row('idle: share of a core, %', millrace.idleCpuShare * 100, kafka.idleCpuShare * 100, 'lower', 1),
-    row('process start to serving, ms', millrace.startMs, kafka.startMs, 'lower', 0),
+    row('start with 1,000 partitions, ms', start.millraceMs, start.kafkaMs, 'lower', 0),
   );
   return ['| what | Millrace | Apache Kafka | ratio | better |', '| --- | --- | --- | --- | --- |', ...rows];
 }
@@ -87,14 +88,17 @@ function walTable(figures: readonly WalFigures[]): string[] {
 }
 
 async function main(): Promise<void> {
+  const loadBefore = loadavg()[0] ?? NaN;
   progress('the WAL beside fio');
   const wal = await walBesideFio(progress);
+  progress('start with 1,000 partitions');
+  const start = await startWithManyPartitions(KAFKA_PORT);
   const { millrace, kafka } = await besideKafka(progress);
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
     cwd: ROOT,
     encoding: 'utf8',
   }).trim();
-  const tables = { wal: walTable(wal), kafka: comparison(millrace, kafka) };
+  const tables = { wal: walTable(wal), kafka: comparison(millrace, kafka, start) };
   const old = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
   const byHand = old.includes(BY_HAND) ? old.slice(old.indexOf(BY_HAND)) : `${BY_HAND}\n`;
   writeFileSync(
@@ -102,9 +106,12 @@ async function main(): Promise<void> {
     `# Performance
 
 Made by \`npm run bench\` at ${commit}, on ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), ${mib(totalmem())} MiB,
-Node ${process.versions.node}. Ratios of one run, medians of three rounds; absolute figures say something about this
-machine only. Client and broker share the cores. Millrace answers after a direct, synced write; Apache Kafka 4.x (KRaft,
-one process, its defaults) answers from the page cache.
+Node ${process.versions.node}; load average before the run ${loadBefore.toFixed(1)}. Ratios of one run, medians of three rounds;
+absolute figures say something about this machine only. Client and broker share the cores. Millrace answers after a
+direct, synced write and then stores every byte once more in its object store (a folder here), which its CPU figures
+include; Apache Kafka 4.x (KRaft, one process, its defaults) answers from the page cache. CPU is user and system time of
+the broker's process, after a warm-up. At rates where percentiles are 0 to 2 ms the client's whole milliseconds hide the
+rest.
 
 ## The WAL beside fio doing the same writes
 

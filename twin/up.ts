@@ -52,13 +52,23 @@ export async function up(options: UpOptions): Promise<number> {
   const print = (event: string, fields: Record<string, unknown>, text: string) =>
     process.stdout.write(options.json ? `${JSON.stringify({ event, ...fields })}\n` : `${text}\n`);
 
-  const broker = await runBroker(brokerConfig(options), { format: options.json ? 'json' : 'text' });
+  // Listened for before anybody can know that we run: also while starting, which waits for the object store.
+  const signal = untilSignal();
+  const started = await Promise.race([
+    signal,
+    runBroker(brokerConfig(options), { format: options.json ? 'json' : 'text' }),
+  ]);
+  if (typeof started === 'string') {
+    print('stopped', { signal: started }, `stopped on ${started} before it served; nothing was changed`);
+    return 0;
+  }
+  const broker = started;
   const { host, port } = broker.address;
   const bootstrapServers = `${host}:${port}`;
   print('ready', { host, port, bootstrapServers, pid: process.pid }, `bootstrap.servers=${bootstrapServers}`);
 
   const stopStatus = showStatus(broker, options.json);
-  const ended = await Promise.race([untilSignal(), broker.failed]);
+  const ended = await Promise.race([signal, broker.failed]);
   stopStatus();
   if (ended instanceof Error) {
     const code = ended instanceof MillraceError ? ended.code : 'ERROR';

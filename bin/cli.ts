@@ -1,0 +1,89 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import { parseBytes, parsePort, parseSetting, parseStore } from '../twin/options.ts';
+import { up, type UpOptions } from '../twin/up.ts';
+
+/** Commander prints an InvalidArgumentError as one line beside the option's name, without a stack trace. */
+function checked<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof MillraceError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}
+
+const program = new Command('millrace').description(
+  'Kafka in your own AWS account. On this machine: a broker to try, to test against and to rehearse failures with.',
+);
+
+program
+  .command('up')
+  .description('start Millrace here; any Kafka client can connect to the address it prints')
+  .addOption(
+    new Option('--port <port>', 'port to listen on; 0 lets the system choose')
+      .default(9092)
+      .argParser(checked(parsePort)),
+  )
+  .option('--host <host>', 'address to listen on and to tell clients', '127.0.0.1')
+  .option('--data <dir>', 'folder for everything this broker keeps', '.millrace')
+  .addOption(
+    new Option('--store <dir|s3://bucket/prefix>', 'where data lives: a folder, or a bucket')
+      .default(undefined, 'the folder `objects` in --data')
+      .argParser(checked(parseStore)),
+  )
+  .option('--store-endpoint <url>', 'S3-compatible server instead of AWS')
+  .option('--store-region <region>', 'region of the bucket')
+  .addOption(
+    new Option('--wal <path,...>', 'write-ahead log: block devices or files, striped when several')
+      .default(undefined, 'the file `wal` in --data')
+      .argParser((text: string) => text.split(',')),
+  )
+  .addOption(
+    new Option('--wal-size <size>', 'size of each WAL file that has to be made')
+      .default(512 * 1024 * 1024, '512MiB')
+      .argParser(checked(parseBytes)),
+  )
+  .addOption(
+    new Option('--memory <size>', 'memory for buffers and caches')
+      .default(512 * 1024 * 1024, '512MiB')
+      .argParser(checked(parseBytes)),
+  )
+  .addOption(
+    new Option('--set <name=value>', 'a Kafka broker setting, such as num.partitions=4; may be repeated')
+      .default({}, 'none')
+      .argParser((text: string, soFar: Record<string, string>) => ({
+        ...soFar,
+        ...checked(parseSetting)(text),
+      })),
+  )
+  .option('--json', 'one JSON object a line on standard output: ready, status, stopped', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace up                                     data in .millrace/, port 9092
+  millrace up --port 0 --data /tmp/try            a free port, another folder
+  millrace up --wal /dev/nvme1n1,/dev/nvme2n1     two raw devices, striped
+  millrace up --store s3://my-bucket/try --store-region eu-central-1
+  millrace up --store s3://b/p --store-endpoint http://127.0.0.1:9000
+
+Then, with any client:
+  echo hello | kcat -b 127.0.0.1:9092 -t greetings -P
+  kcat -b 127.0.0.1:9092 -t greetings -C -e
+
+Credentials for s3:// come from the usual places of the AWS SDK (environment, profile, instance role).
+Stop with Ctrl-C: everything in memory is uploaded first. After a kill -9 the next start replays the log.`,
+  )
+  .action(async (options: UpOptions) => {
+    process.exit(await up(options));
+  });
+
+program.parseAsync().catch((error: unknown) => {
+  // A user's mistake is one line; anything else is ours and shows where it came from.
+  if (error instanceof MillraceError) console.error(`millrace: ${error.message}`);
+  else console.error(error);
+  process.exitCode = 1;
+});

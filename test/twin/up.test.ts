@@ -1,0 +1,115 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Kafka, logLevel } from 'kafkajs';
+import { run } from '../harness/command.ts';
+import { MillraceProcess } from '../harness/millrace-process.ts';
+import { TempDir } from '../harness/temp-dir.ts';
+
+const COMMAND = path.resolve(import.meta.dirname, '..', '..', 'bin', 'millrace.ts');
+const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB'];
+
+const millrace = (...args: string[]) => run(process.execPath, [COMMAND, ...args]);
+
+describe('millrace up, as a real process', () => {
+  let dir: TempDir;
+
+  beforeEach(() => {
+    dir = new TempDir();
+  });
+  afterEach(() => {
+    dir.remove();
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'prints one line when it serves, and stops cleanly on %s with status 0',
+    async (signal) => {
+      const args = [COMMAND, 'up', '--port', '0', '--data', dir.join('data'), ...SMALL];
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+      let stdout = '';
+      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+      while (!stdout.includes('\n')) await once(child.stdout, 'data');
+      expect(stdout).toMatch(/^bootstrap\.servers=127\.0\.0\.1:\d+\n$/);
+      child.kill(signal);
+      expect(await once(child, 'exit')).toEqual([0, null]);
+    },
+  );
+
+  test('keeps what was acknowledged through kill -9, and groups where they were', async () => {
+    const broker = await MillraceProcess.start({ dataDir: dir.join('data'), args: SMALL });
+    const kafka = new Kafka({ brokers: [broker.bootstrapServers], logLevel: logLevel.NOTHING });
+    const producer = kafka.producer();
+    await producer.connect();
+    await producer.send({ topic: 'kept', messages: [{ value: 'a' }, { value: 'b' }] });
+    await producer.disconnect();
+    const admin = kafka.admin();
+    await admin.connect();
+    await admin.setOffsets({
+      groupId: 'readers',
+      topic: 'kept',
+      partitions: [{ partition: 0, offset: '1' }],
+    });
+
+    await broker.kill();
+    await broker.restart();
+
+    expect(await admin.fetchTopicOffsets('kept')).toMatchObject([{ partition: 0, low: '0', high: '2' }]);
+    const offsets = await admin.fetchOffsets({ groupId: 'readers', topics: ['kept'] });
+    expect(offsets[0]?.partitions).toMatchObject([{ partition: 0, offset: '1' }]);
+    await admin.disconnect();
+    expect(await broker.stop()).toBe(0);
+  });
+
+  test('refuses a data folder that another process holds, and a port in use', async () => {
+    const broker = await MillraceProcess.start({ dataDir: dir.join('data'), args: SMALL });
+    const port = broker.bootstrapServers.split(':')[1] ?? '';
+    const sameFolder = await millrace('up', '--port', '0', '--data', dir.join('data'), ...SMALL);
+    expect(sameFolder.status).toBe(1);
+    expect(sameFolder.stderr).toMatch(/^millrace: the folder .* is held by another process: .*\n$/);
+    const samePort = await millrace('up', '--port', port, '--data', dir.join('other'), ...SMALL);
+    expect(samePort.status).toBe(1);
+    expect(samePort.stderr).toContain(port);
+    expect(samePort.stderr).not.toContain('    at ');
+    expect(await broker.stop()).toBe(0);
+  });
+});
+
+describe('a mistake on the command line is one clear line, without a stack trace', () => {
+  test.each([
+    [['up', '--port', '99999'], 'got "99999", allowed: 0 to 65535'],
+    [['up', '--memory', 'lots'], 'got "lots", allowed: a whole number of bytes'],
+    [['up', '--store', 's3://X'], 'allowed: a folder, or s3://BUCKET/PREFIX'],
+    [['up', '--set', 'nonsense'], 'got "nonsense", allowed: NAME=VALUE'],
+    [['up', '--nonsense'], "unknown option '--nonsense'"],
+    [['nonsense'], "unknown command 'nonsense'"],
+  ])('%p', async (args, message) => {
+    const { status, stderr } = await millrace(...args);
+    expect(status).toBe(1);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('    at ');
+  });
+
+  test('a setting Kafka does not have is refused before anything is made', async () => {
+    const dir = new TempDir();
+    const { status, stderr } = await millrace(
+      'up',
+      '--data',
+      dir.join('data'),
+      ...SMALL,
+      '--set',
+      'num.partitons=4',
+    );
+    expect(status).toBe(1);
+    expect(stderr).toContain('num.partitons');
+    expect(stderr).not.toContain('    at ');
+    dir.remove();
+  });
+
+  test('--help teaches', async () => {
+    const { status, stdout } = await millrace('up', '--help');
+    expect(status).toBe(0);
+    for (const option of ['--port', '--data', '--store', '--wal', '--json', 's3://', 'Examples'])
+      expect(stdout).toContain(option);
+  });
+});

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { CorruptionError } from '../../broker-runtime/src/base/errors.ts';
 import { encodeEntry, sha256 } from '../../broker-runtime/src/wal/conditional/entry.ts';
-import { decodeFloor } from '../../broker-runtime/src/wal/conditional/floor.ts';
+import { decodeFloor, encodeFloor } from '../../broker-runtime/src/wal/conditional/floor.ts';
 import type { Floor } from '../../broker-runtime/src/wal/conditional/floor.ts';
 import { logKey, sequenceOf } from '../../broker-runtime/src/wal/conditional/keys.ts';
 import type { OpenJournal } from './journal-world.ts';
@@ -135,7 +135,7 @@ describe('deleting what the floor has passed', () => {
 
     opened.store.faults = undefined;
     const further = { ...floorOf(world), sequence: 1_000, uuid: 'theirs' };
-    world.bucket.objects.set('meta/floor', { body: Buffer.from(JSON.stringify(further)), etag: 'theirs' });
+    world.bucket.objects.set('meta/floor', { body: encodeFloor(further), etag: 'theirs' });
     await writeLines(world, opened, 2, 3);
     await world.env.clock.advance(10_000);
     expect(floorOf(world)).toEqual(further);
@@ -279,6 +279,31 @@ describe('damage', () => {
     const { world } = await prepared();
     damage(world, 'meta/floor', () => Buffer.from(text));
     await expect(world.open()).rejects.toBeInstanceOf(CorruptionError);
+  });
+
+  test('bug: one damaged answer about the floor was fatal; it is read again, and a floor that stays damaged is', async () => {
+    const { world } = await prepared();
+    const store = world.store();
+    store.failNext('get', { kind: 'corrupt' }, 2);
+    await world.open({}, store);
+    expect(world.env.events.named('journal.read-again')).toHaveLength(2);
+    const broken = world.store();
+    broken.faults = (operation, key) =>
+      operation === 'get' && key === 'meta/floor' ? { kind: 'corrupt' } : undefined;
+    await expect(world.open({}, broken)).rejects.toBeInstanceOf(CorruptionError);
+  });
+
+  test('bug: a bit that flipped inside a number of the floor went unnoticed', async () => {
+    const { world } = await prepared();
+    const { sequence } = floorOf(world);
+    damage(world, 'meta/floor', (body) =>
+      Buffer.from(
+        Buffer.from(body)
+          .toString()
+          .replace(`"sequence":${sequence}`, `"sequence":${sequence + 1}`),
+      ),
+    );
+    await expect(world.open()).rejects.toThrow(/checksum/);
   });
 
   test('a hole in the log is fatal: it is not the end', async () => {

@@ -4,6 +4,7 @@ import { sha256 } from '../../broker-runtime/src/wal/conditional/entry.ts';
 import { Images } from '../../broker-runtime/src/wal/conditional/images.ts';
 import { sequenceOf, snapshotKey } from '../../broker-runtime/src/wal/conditional/keys.ts';
 import { encodeSnapshot } from '../../broker-runtime/src/wal/conditional/snapshot.ts';
+import { decodeFloor, encodeFloor } from '../../broker-runtime/src/wal/conditional/floor.ts';
 import { ConditionalLog } from '../../broker-runtime/src/wal/conditional-log.ts';
 import {
   DecisionTooLargeError,
@@ -166,9 +167,9 @@ async function snapshotKeyByReplay(world: JournalWorld, key: string): Promise<st
     if (name.startsWith('meta/log/') && sequenceOf(name) <= sequence) copy.bucket.objects.set(name, object);
   }
   const floor = world.bucket.objects.get('meta/floor');
-  const fields = JSON.parse(Buffer.from(floor?.body ?? []).toString()) as Record<string, unknown>;
-  const atStart = JSON.stringify({ ...fields, sequence: 0, snapshot: null, moves: [] });
-  copy.bucket.objects.set('meta/floor', { body: Buffer.from(atStart), etag: 'copied' });
+  const fields = decodeFloor(floor?.body ?? new Uint8Array(0));
+  const atStart = encodeFloor({ ...fields, sequence: 0, snapshot: null, moves: [] });
+  copy.bucket.objects.set('meta/floor', { body: atStart, etag: 'copied' });
 
   const log = await ConditionalLog.open(copy.env, copy.store(), { writer: 'other node' });
   const images = new Images([new LinesImage()]);

@@ -1,3 +1,4 @@
+import { crc32c } from '../../base/crc32c.ts';
 import { CorruptionError, invariant } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
 import { FLOOR_KEY, LOG_PREFIX } from './keys.ts';
@@ -6,10 +7,12 @@ import type { RetryingStore } from './retrying-store.ts';
 const FORMAT = 1;
 /** Losing a compare-and-swap this often in a row means two processes maintain one cluster (P8). */
 const MAX_LOST_SWAPS = 8;
+/** Reads of bytes that do not pass their checksum, before they count as damaged (protocol 3.7). */
+const READ_ATTEMPTS = 3;
 
 /**
  * Where readers start: the one mutable object of the log, changed by compare-and-swap only. JSON, because a
- * person must be able to read it. `uuid` and `counter` make every body different, so equal etags mean equal
+ * person must be able to read it, with one more field `crc32c` over the others as written. `uuid` and `counter` make every body different, so equal etags mean equal
  * writes (P6, R1). It is created together with the cluster and is what gives the cluster its id.
  */
 export interface Floor {
@@ -38,15 +41,23 @@ export interface StoredFloor {
   readonly etag: string;
 }
 
-export async function readFloor(store: RetryingStore): Promise<StoredFloor | undefined> {
-  const stored = await store.get(FLOOR_KEY);
-  if (stored === undefined) return undefined;
-  return { floor: decodeFloor(stored.body), etag: stored.etag };
+/** Reads again when the bytes are damaged: the fault may be on the way and not in the object. @throws {CorruptionError} */
+export async function readFloor(env: Env, store: RetryingStore): Promise<StoredFloor | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const stored = await store.get(FLOOR_KEY);
+    if (stored === undefined) return undefined;
+    try {
+      return { floor: decodeFloor(stored.body), etag: stored.etag };
+    } catch (error) {
+      if (!(error instanceof CorruptionError) || attempt >= READ_ATTEMPTS) throw error;
+      env.events.warn('journal.read-again', { key: FLOOR_KEY, attempt, cause: error.message });
+    }
+  }
 }
 
 /** Reads the floor, or creates it and with it a new cluster. @throws {CorruptionError} when a log has lost its floor */
 export async function openFloor(env: Env, store: RetryingStore, writer: string): Promise<Floor> {
-  const found = await readFloor(store);
+  const found = await readFloor(env, store);
   if (found !== undefined) return found.floor;
   const orphans = await store.list(LOG_PREFIX, { limit: 1 });
   if (orphans.objects.length === 0) {
@@ -64,7 +75,7 @@ export async function openFloor(env: Env, store: RetryingStore, writer: string):
     // Rejected means another process, or an earlier try of this put, created it: read what is there.
     await store.put(FLOOR_KEY, encodeFloor(fresh), { kind: 'absent' });
   }
-  const created = await readFloor(store);
+  const created = await readFloor(env, store);
   if (created === undefined) {
     throw new CorruptionError(
       `${FLOOR_KEY} is missing although ${LOG_PREFIX} has entries: it was deleted by hand, or the prefix is ` +
@@ -86,7 +97,7 @@ export async function moveFloor(
   mergeWithinMs: number,
 ): Promise<Floor> {
   for (let losses = 0; losses < MAX_LOST_SWAPS; losses++) {
-    const current = await readFloor(store);
+    const current = await readFloor(env, store);
     if (current === undefined) throw vanished();
     const { floor, etag } = current;
     if (floor.sequence >= to.sequence) return floor;
@@ -104,7 +115,7 @@ export async function moveFloor(
     if (answer.outcome === 'committed') return next;
     if (answer.reason === 'missing') throw vanished();
     // Our own uuid there: an earlier try of this very put landed and only its answer was lost (P1).
-    const occupant = await readFloor(store);
+    const occupant = await readFloor(env, store);
     if (occupant?.floor.uuid === next.uuid) return next;
   }
   throw new CorruptionError(
@@ -157,8 +168,12 @@ function vanished(): CorruptionError {
   );
 }
 
-function encodeFloor(floor: Floor): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(floor));
+export function encodeFloor(floor: Floor): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ ...floor, crc32c: checksumOf(floor) }));
+}
+
+function checksumOf(floor: object): number {
+  return crc32c(new TextEncoder().encode(JSON.stringify(floor)));
 }
 
 /** @throws {CorruptionError} */
@@ -174,10 +189,14 @@ export function decodeFloor(body: Uint8Array): Floor {
       `${FLOOR_KEY} does not have the fields of format ${FORMAT}: ${JSON.stringify(value).slice(0, 200)}`,
     );
   }
-  return value;
+  const { crc32c: checksum, ...floor } = value;
+  if (checksum !== checksumOf(floor)) {
+    throw new CorruptionError(`${FLOOR_KEY} does not match its checksum ${String(checksum)}`);
+  }
+  return floor;
 }
 
-function isFloor(value: unknown): value is Floor {
+function isFloor(value: unknown): value is Floor & { readonly crc32c?: unknown } {
   if (typeof value !== 'object' || value === null) return false;
   const fields = value as Readonly<Record<string, unknown>>;
   const texts = ['clusterId', 'writer', 'uuid'].every((name) => typeof fields[name] === 'string');

@@ -71,7 +71,7 @@ export class LogReader {
 
   /** @throws {CorruptionError} when it is gone, or another cluster's */
   async floor(): Promise<Floor> {
-    const stored = await readFloor(this.#store);
+    const stored = await readFloor(this.#env, this.#store);
     if (stored === undefined)
       throw new CorruptionError('meta/floor is missing; restore it from a bucket version');
     if (stored.floor.clusterId !== this.#clusterId) {

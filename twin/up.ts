@@ -56,7 +56,11 @@ export async function up(options: UpOptions): Promise<number> {
   const signal = untilSignal();
   const started = await Promise.race([
     signal,
-    runBroker(brokerConfig(options), { format: options.json ? 'json' : 'text' }),
+    // A person watches the status line and wants to hear of trouble only.
+    runBroker(
+      brokerConfig(options),
+      options.json ? { format: 'json' } : { format: 'text', minLevel: 'warn' },
+    ),
   ]);
   if (typeof started === 'string') {
     print('stopped', { signal: started }, `stopped on ${started} before it served; nothing was changed`);

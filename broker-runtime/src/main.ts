@@ -3,6 +3,7 @@ import path from 'node:path';
 import { DirectBlockDevice } from './adapters/direct-block-device.ts';
 import { FileObjectStore } from './adapters/file-object-store.ts';
 import { lockFolder } from './adapters/folder-lock.ts';
+import type { LineEventsOptions } from './adapters/line-events.ts';
 import { S3ObjectStore } from './adapters/s3-object-store.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
@@ -55,10 +56,7 @@ export interface RunningBroker {
  * Starts a broker in the real world. @throws {MillraceError} when the configuration, a device, the data folder, the
  * store or the address cannot be used
  */
-export async function runBroker(
-  config: BrokerConfig,
-  log: { readonly format: 'json' | 'text' } = { format: 'json' },
-): Promise<RunningBroker> {
+export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {}): Promise<RunningBroker> {
   const env = systemEnv(log);
   const lock = lockFolder(config.dataDir);
   const opened: (() => Promise<void>)[] = [];

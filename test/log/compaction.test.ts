@@ -363,10 +363,10 @@ describe('with little memory for keys', () => {
     }
     rig.data.upload();
     const state = emptyState();
-    const { clock } = rig.env;
+    const { env } = rig;
     const { signal } = new AbortController();
     const config = COMPACTED;
-    const job = { data: rig.data, state, config, untilOffset: rig.data.endOffset, clock, signal };
+    const job = { data: rig.data, state, config, untilOffset: rig.data.endOffset, env, signal };
     await rig.run(compactLog({ ...job, offsetMapBytes: FOUR_KEYS }));
     expect(state.cleaner.firstDirtyOffset).toBe(rig.data.endOffset);
     expect((await readAll(rig.partition)).map(({ key, value }) => `${key ?? ''}${value ?? ''}`)).toEqual([
@@ -393,10 +393,10 @@ describe('with little memory for keys', () => {
     write(rig, [['b', '2']]);
     rig.data.upload();
     const state = emptyState();
-    const { clock } = rig.env;
+    const { env } = rig;
     const { signal } = new AbortController();
     const config = { ...COMPACTED, deleteRetentionMs: 0 };
-    const job = { data: rig.data, state, config, clock, signal };
+    const job = { data: rig.data, state, config, env, signal };
     for (let round = 0; round < 3; round++) {
       const untilOffset = rig.data.endOffset;
       await rig.run(compactLog({ ...job, untilOffset, offsetMapBytes: FOUR_KEYS }));
@@ -405,6 +405,8 @@ describe('with little memory for keys', () => {
       rig.data.upload();
     }
     expect(await contents(rig)).toContain('1:a=null');
+    const [told] = env.events.named('log.compaction-passed-over');
+    expect(told?.fields).toMatchObject({ baseOffset: 1, recordCount: 5, roomForKeys: 4 });
     expect(await contents(rig)).not.toContain('2:b=1');
   });
 

@@ -1,5 +1,5 @@
 import { ClosedError } from '../base/errors.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Env } from '../ports/env.ts';
 import type { Stream, StreamEntry, StreamRange } from '../store/stream.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
@@ -23,7 +23,7 @@ export interface Compaction {
   readonly config: LogConfig;
   /** Last stable offset: nothing at or above it is touched. */
   readonly untilOffset: number;
-  readonly clock: Clock;
+  readonly env: Pick<Env, 'clock' | 'events'>;
   /** Stops the work between two batches. */
   readonly signal: AbortSignal;
   readonly offsetMapBytes?: number;
@@ -38,8 +38,8 @@ export interface Compaction {
  * @throws {ClosedError} when the signal stopped it; what was replaced until then is complete
  */
 export async function compactLog(compaction: Compaction): Promise<boolean> {
-  const { data, state, clock } = compaction;
-  const nowMs = clock.wallMs();
+  const { data, state, env } = compaction;
+  const nowMs = env.clock.wallMs();
   const ranges = cleanableRanges(data.ranges(), compaction, nowMs);
   const endOffset = ranges.at(-1)?.endOffset ?? 0;
   if (!isDue(ranges, compaction, nowMs)) return false;
@@ -106,7 +106,7 @@ type MappedKeys = Pick<CleaningPass, 'newest' | 'mapEndOffset' | 'horizonFromOff
 
 /** The newest offset of each key from `fromOffset` on, for as many batches as the map has room for. */
 async function mapKeys(
-  { data, offsetMapBytes }: Compaction,
+  { data, offsetMapBytes, env }: Compaction,
   fromOffset: number,
   untilOffset: number,
   pace: Pace,
@@ -119,6 +119,12 @@ async function mapKeys(
       if (newest.size > 0) return { newest, mapEndOffset: baseOffset, horizonFromOffset: fromOffset };
       // One batch with more keys than a whole map: passed over, and its tombstones never begin to expire.
       const batchEnd = baseOffset + count;
+      env.events.warn('log.compaction-passed-over', {
+        stream: data.id,
+        baseOffset,
+        recordCount: batch.recordCount,
+        roomForKeys: newest.free,
+      });
       return { newest, mapEndOffset: batchEnd, horizonFromOffset: batchEnd };
     }
     const records = batch.isControl ? undefined : readableRecords(batch);
@@ -193,7 +199,7 @@ async function* cleaned(
 type Pace = (bytes: number) => Promise<void> | undefined;
 
 /** Lets other work run between portions, and stops when asked to. */
-function paced({ clock, signal }: Compaction): Pace {
+function paced({ env: { clock }, signal }: Compaction): Pace {
   let bytesInTurn = 0;
   return (bytes) => {
     if (signal.aborted) throw new ClosedError('the partition closes: cleaning stops');

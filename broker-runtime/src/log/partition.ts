@@ -256,7 +256,7 @@ export class Partition implements PartitionLog {
         state: this.#state,
         config: this.#config,
         untilOffset: this.lastStableOffset,
-        clock: this.#env.clock,
+        env: this.#env,
         signal,
       });
       if (compacted) await this.#snapshots.write();

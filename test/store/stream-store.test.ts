@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { OffsetOutOfRangeError, UnknownStreamError } from '../../broker-runtime/src/store/stream.ts';
 import type { StreamSlice } from '../../broker-runtime/src/store/stream.ts';
 import { describeEntry, each, KIB, payload, StoreWorld } from './store-world.ts';
@@ -240,6 +241,21 @@ describe('replace', () => {
     await world.crash();
     const again = (await world.start()).stream(stream.id);
     expect((await world.readAll(again)).map((entry) => entry.baseOffset)).toEqual([3, 4, 11, 20, 21]);
+  });
+
+  test('stale checksum: bytes that were changed do not inherit that of the entry they came from', async () => {
+    const world = await started();
+    const stream = await world.createStream();
+    await world.fill(stream, 5, 300);
+    await world.run(stream.flush());
+    const all = await world.readAll(stream);
+    const changed = all.map((entry) => ({
+      ...entry,
+      bytes: entry.bytes.map((byte) => byte ^ 1),
+      crc32c: crc32c(entry.bytes),
+    }));
+    await world.run(stream.replace(0, 5, each(changed)));
+    expect((await world.readAll(stream)).map(describeEntry)).toEqual(changed.map(describeEntry));
   });
 
   test('with nothing left gives an empty slice that says where to read on', async () => {

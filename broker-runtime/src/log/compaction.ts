@@ -186,12 +186,13 @@ async function* cleaned(
     const batch = new BatchHeader(entry.bytes);
     const bytes = cleanBatch(batch, pass);
     if (bytes === undefined) {
-      lastGone = { ...entry, bytes: emptyBatch(batch) };
+      const { baseOffset, count, maxTimestampMs } = entry;
+      lastGone = { baseOffset, count, maxTimestampMs, bytes: emptyBatch(batch) };
       continue;
     }
     lastGone = undefined;
     const maxTimestampMs = entryTimestampMs(new BatchHeader(bytes), entry.maxTimestampMs);
-    yield { ...entry, maxTimestampMs, bytes };
+    yield { baseOffset: entry.baseOffset, count: entry.count, maxTimestampMs, bytes };
   }
   if (lastGone !== undefined) yield lastGone;
 }

@@ -111,7 +111,9 @@ export class RangeRewriter {
         open = [];
         openBytes = 0;
       }
-      open.push(rewrite.memory === 'stable' ? entry : { ...entry, bytes: entry.bytes.slice() });
+      const bytes = rewrite.memory === 'stable' ? entry.bytes : entry.bytes.slice();
+      // Who made other bytes of an entry may have kept the checksum of the old ones: here it is always taken anew.
+      open.push({ ...entry, bytes, crc32c: undefined });
       openBytes += entry.bytes.length;
       nextOffset = end;
     }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { BlockDeviceError } from '../../broker-runtime/src/ports/block-device.ts';
-import { EntryTooLargeError, WalClosedError } from '../../broker-runtime/src/wal/wal.ts';
-import { appendOne, describeEntry, KIB, payload, WalWorld } from './block-wal-world.ts';
+import { EntryTooLargeError, WalClosedError, type WalGroup } from '../../broker-runtime/src/wal/wal.ts';
+import { appendOne, describeEntry, KIB, payload, SMALL, WalWorld } from './block-wal-world.ts';
 
 describe('A block WAL', () => {
   test('gives back after a restart what was appended, in order, byte for byte', async () => {
@@ -125,6 +125,33 @@ describe('A block WAL', () => {
     }
     expect(listener.memoryWanted.length).toBeGreaterThan(3);
     expect(world.disk.allocatedBytes).toBeLessThan(2000 * KIB);
+    await world.env.clock.run(wal.close());
+  });
+
+  test('bug: a flood of tiny entries filled the heap, not the memory; now they wait when they are too many', async () => {
+    const world = new WalWorld();
+    const { wal, listener } = await world.open();
+    const maxEntries = SMALL.memoryBytes / 512;
+    const held: WalGroup[] = [];
+    listener.onDurableGroup = (group) => {
+      group.retain();
+      held.push(group);
+    };
+    const tiny = payload(1, 100);
+    let appended = 0;
+    let waiting = wal.admit(tiny.length, 1);
+    for (; waiting === undefined; waiting = wal.admit(tiny.length, 1)) {
+      wal.append(1, appended++, 1, 0, tiny);
+      if (appended % 100 === 0) await world.env.clock.advance(10);
+    }
+    await world.env.clock.advance(10);
+    expect(appended).toBe(maxEntries);
+    expect(listener.memoryWanted.length).toBeGreaterThan(0);
+    expect(() => wal.admit(100, maxEntries + 1)).toThrow(EntryTooLargeError);
+
+    held.shift()?.release();
+    await world.env.clock.run(waiting);
+    wal.append(1, appended, 1, 0, tiny);
     await world.env.clock.run(wal.close());
   });
 

@@ -33,6 +33,7 @@ export class BlockWal implements Wal {
   readonly #rings: readonly Ring[];
   readonly #groupBytes: number;
   readonly #maxGroupBytes: number;
+  readonly #maxEntries: number;
   readonly #pool: SlabPool;
   readonly #queue: GroupQueue;
   readonly #writer: GroupWriter;
@@ -108,6 +109,7 @@ export class BlockWal implements Wal {
     this.#devices = recovery.devices;
     this.#groupBytes = settings.groupBytes;
     this.#maxGroupBytes = settings.maxGroupBytes;
+    this.#maxEntries = settings.maxEntries;
     this.maxEntryBytes = settings.maxEntryBytes;
     this.#trimmedSequence = start.ackedUpTo;
     const lanes = recovery.devices.map((device, index) => ({
@@ -132,7 +134,7 @@ export class BlockWal implements Wal {
       start.startSequence,
     );
     this.#admission = new Admission(
-      (bytes) => this.#fits(bytes),
+      (bytes, entryCount) => this.#fits(bytes, entryCount),
       (task) => {
         env.clock.afterTurn(task);
       },
@@ -197,7 +199,7 @@ export class BlockWal implements Wal {
     if (this.#ended !== undefined) throw this.#ended;
     const bytes = worstCaseBytes(payloadBytes, entryCount, this.#groupBytes, this.#pool.slabBytes);
     this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
-    const waiting = this.#admission.enter(bytes);
+    const waiting = this.#admission.enter(bytes, entryCount);
     if (waiting === undefined) return undefined;
     this.#askForRoom();
     return waiting;
@@ -329,11 +331,12 @@ export class BlockWal implements Wal {
     this.#listener.onFailed(error);
   }
 
-  #fits(bytes: number): boolean {
-    return this.#hasMemory(bytes) && this.#hasRingSpace(bytes);
+  #fits(bytes: number, entryCount: number): boolean {
+    return this.#hasMemory(bytes, entryCount) && this.#hasRingSpace(bytes);
   }
 
-  #hasMemory(bytes: number): boolean {
+  #hasMemory(bytes: number, entryCount: number): boolean {
+    if (this.#pool.entryCount + entryCount > this.#maxEntries) return false;
     return bytes <= this.#pool.roomBytes || this.#slabsFor(bytes) <= this.#pool.emptySlabs;
   }
 
@@ -360,8 +363,11 @@ export class BlockWal implements Wal {
     const bytes = this.#admission.wantedBytes;
     if (bytes === 0) return;
     if (!this.#hasRingSpace(bytes)) this.#freeTrimmed();
-    // One slab more than needed: groups are let go of one by one, and the first and last slab may stay held in part.
-    if (!this.#hasMemory(bytes)) {
+    if (this.#pool.entryCount + this.#admission.wantedEntries > this.#maxEntries) {
+      // How many bytes have as many entries nobody knows: all that may go.
+      this.#listener.onMemoryWanted(this.#pool.slabCount * this.#pool.slabBytes);
+    } else if (!this.#hasMemory(bytes, 0)) {
+      // One slab more than needed: groups are let go of one by one, and the first and last slab may stay held in part.
       this.#listener.onMemoryWanted((this.#slabsFor(bytes) + 1) * this.#pool.slabBytes);
     }
   }
@@ -374,11 +380,13 @@ export class BlockWal implements Wal {
     if (
       this.#slabsFor(bytes) > this.#pool.slabCount ||
       bytes + this.#skippedBytes() > this.capacityBytes ||
-      (entryCount === 1 && payloadBytes > this.maxEntryBytes)
+      (entryCount === 1 && payloadBytes > this.maxEntryBytes) ||
+      entryCount > this.#maxEntries
     ) {
       throw new EntryTooLargeError(
         `${payloadBytes} bytes in ${entryCount} entries can never be appended at once: an entry may have ` +
-          `${this.maxEntryBytes} bytes, the WAL has ${this.#pool.slabCount} slabs of ${this.#pool.slabBytes} bytes ` +
+          `${this.maxEntryBytes} bytes, the WAL has ${this.#pool.slabCount} slabs of ${this.#pool.slabBytes} bytes, ` +
+          `room for ${this.#maxEntries} entries ` +
           `and a ring of ${this.capacityBytes}; send less in one request or give the WAL more memory`,
       );
     }

@@ -4,6 +4,7 @@ import { alignUp } from './ring.ts';
 
 interface Waiter {
   readonly bytes: number;
+  readonly entryCount: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -34,12 +35,13 @@ export function worstCaseBytes(
  * overtakes it. What was admitted and then not appended (a batch was refused) costs nothing after the turn.
  */
 export class Admission {
-  readonly #fits: (bytes: number) => boolean;
+  readonly #fits: (bytes: number, entryCount: number) => boolean;
   readonly #afterTurn: (task: () => void) => void;
   readonly #waiters: Waiter[] = [];
   #grantedBytes = 0;
+  #grantedEntries = 0;
 
-  constructor(fits: (bytes: number) => boolean, afterTurn: (task: () => void) => void) {
+  constructor(fits: (bytes: number, entryCount: number) => boolean, afterTurn: (task: () => void) => void) {
     this.#fits = fits;
     this.#afterTurn = afterTurn;
   }
@@ -50,11 +52,20 @@ export class Admission {
     return first === undefined ? 0 : this.#grantedBytes + first.bytes;
   }
 
-  enter(bytes: number): Promise<void> | undefined {
-    if (this.#waiters.length === 0 && this.#grantedBytes === 0 && this.#fits(bytes)) return undefined;
+  /** As {@link wantedBytes}. */
+  get wantedEntries(): number {
+    const first = this.#waiters[0];
+    return first === undefined ? 0 : this.#grantedEntries + first.entryCount;
+  }
+
+  enter(bytes: number, entryCount: number): Promise<void> | undefined {
+    if (this.#waiters.length === 0 && this.#grantedBytes === 0 && this.#fits(bytes, entryCount)) {
+      return undefined;
+    }
     return new Promise<undefined>((resolve, reject) => {
       this.#waiters.push({
         bytes,
+        entryCount,
         resolve: () => {
           resolve(undefined);
         },
@@ -66,15 +77,17 @@ export class Admission {
   /** Something was freed. */
   admitWaiting(): void {
     for (let first = this.#waiters[0]; first !== undefined; first = this.#waiters[0]) {
-      if (!this.#fits(this.#grantedBytes + first.bytes)) return;
+      if (!this.#fits(this.#grantedBytes + first.bytes, this.#grantedEntries + first.entryCount)) return;
       this.#waiters.shift();
       if (this.#grantedBytes === 0) {
         this.#afterTurn(() => {
           this.#grantedBytes = 0;
+          this.#grantedEntries = 0;
           this.admitWaiting();
         });
       }
       this.#grantedBytes += first.bytes;
+      this.#grantedEntries += first.entryCount;
       first.resolve();
     }
   }

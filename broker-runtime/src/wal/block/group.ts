@@ -94,6 +94,7 @@ export class Group implements WalGroup {
       this.#checkedEnd = end;
     }
     this.entries.push(entry);
+    this.#pool.entryCount++;
     this.#end = end;
     this.#slab.cursor = alignUp(end);
   }
@@ -137,6 +138,6 @@ export class Group implements WalGroup {
     invariant(this.#references >= 0, 'I34', 'a WAL group was released more often than retained', {
       sequence: this.sequence,
     });
-    if (this.#references === 0) this.#pool.release(this.#slab);
+    if (this.#references === 0) this.#pool.release(this.#slab, this.entries.length);
   }
 }

@@ -26,6 +26,8 @@ export class SlabPool {
   readonly slabCount: number;
   readonly #onFreed: () => void;
   readonly #free: Slab[] = [];
+  /** Entries of groups that somebody still holds: each has objects in the heap, whatever its size. */
+  entryCount = 0;
   #current: Slab;
 
   constructor(
@@ -65,12 +67,18 @@ export class SlabPool {
     slab.liveGroups++;
   }
 
-  release(slab: Slab): void {
+  release(slab: Slab, entryCount: number): void {
     slab.liveGroups--;
-    invariant(slab.liveGroups >= 0, 'I36', 'a slab was released more often than held');
-    if (slab.liveGroups > 0) return;
-    slab.cursor = 0;
-    if (slab !== this.#current) this.#free.push(slab);
+    this.entryCount -= entryCount;
+    invariant(
+      slab.liveGroups >= 0 && this.entryCount >= 0,
+      'I36',
+      'a slab was released more often than held',
+    );
+    if (slab.liveGroups === 0) {
+      slab.cursor = 0;
+      if (slab !== this.#current) this.#free.push(slab);
+    }
     this.#onFreed();
   }
 

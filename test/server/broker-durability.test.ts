@@ -4,6 +4,10 @@ import {
   CreateTopicsResponse,
 } from '../../broker-runtime/src/wire/messages/create-topics.ts';
 import {
+  DeleteRecordsRequest,
+  DeleteRecordsResponse,
+} from '../../broker-runtime/src/wire/messages/delete-records.ts';
+import {
   DeleteTopicsRequest,
   DeleteTopicsResponse,
 } from '../../broker-runtime/src/wire/messages/delete-topics.ts';
@@ -21,6 +25,7 @@ import {
 } from './broker-rig.ts';
 
 const CreateTopics = [CreateTopicsRequest, CreateTopicsResponse] as const;
+const DeleteRecords = [DeleteRecordsRequest, DeleteRecordsResponse] as const;
 const DeleteTopics = [DeleteTopicsRequest, DeleteTopicsResponse] as const;
 
 function newTopic(name: string) {
@@ -86,5 +91,35 @@ describe('what the broker acknowledges while the metadata log cannot be written'
     await lives.run(lives.start());
     const again = await lives.run(lives.connect());
     expect(await lives.run(readAll(again, 'kept'))).toEqual(['0:one']);
+  });
+
+  test('bug: a second deletion of the same records was answered before the first was committed', async () => {
+    lives = new BrokerLives(3);
+    await lives.run(lives.start());
+    const client = await lives.run(lives.connect());
+    await lives.run(client.call(CreateTopics, 7, newTopic('log')));
+    expect(await lives.run(produce(client, 'log', 'one'))).toBe(0);
+    expect(await lives.run(produce(client, 'log', 'two'))).toBe(0);
+    await lives.clock.advance(60_000);
+    holdJournal(lives);
+    const answers: number[] = [];
+    const deletion = {
+      topics: [{ name: 'log', partitions: [{ partitionIndex: 0, offset: 1 }] }],
+      timeoutMs: 1,
+    };
+    for (let n = 0; n < 2; n++) {
+      const deleter = await lives.run(lives.connect());
+      deleter.call(DeleteRecords, 2, deletion).then(
+        ({ topics }) => answers.push(topics[0]?.partitions[0]?.errorCode ?? -1),
+        () => undefined,
+      );
+      await lives.clock.advance(100);
+    }
+    lives.crash();
+    lives.faults = undefined;
+    await lives.run(lives.start());
+    const again = await lives.run(lives.connect());
+    const { logStartOffset } = fetchedRow(await lives.run(again.call(Fetch, 11, fetchFrom('log', 1))));
+    expect({ answers, logStartOffset }).toEqual({ answers: [], logStartOffset: 0 });
   });
 });

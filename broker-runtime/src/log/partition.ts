@@ -248,7 +248,8 @@ export class Partition implements PartitionLog {
     const nowMs = this.#env.clock.wallMs();
     this.#state.producers.expire(nowMs, this.#config.producerIdExpirationMs);
     if (this.#config.cleanupPolicy.delete) {
-      await this.#trim(retentionOffset(this.#data.ranges(), this.sizeBytes, this.#config, nowMs));
+      const offset = retentionOffset(this.#data.ranges(), this.sizeBytes, this.#config, nowMs);
+      if (offset > this.logStartOffset) await this.#trim(offset);
     }
     if (this.#config.cleanupPolicy.compact) {
       const compacted = await compactLog({
@@ -265,7 +266,6 @@ export class Partition implements PartitionLog {
   }
 
   async #trim(offset: number): Promise<void> {
-    if (offset <= this.logStartOffset) return;
     invariant(offset <= this.#highWatermark, 'I1', 'only what was durable is deleted', {
       offset,
       highWatermark: this.#highWatermark,

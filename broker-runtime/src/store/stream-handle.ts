@@ -110,7 +110,7 @@ export class StreamHandle implements Stream {
         `stream ${this.id} is durable up to ${this.#durableOffset}, it cannot begin at ${newStartOffset}`,
       );
     }
-    if (newStartOffset <= this.startOffset) return;
+    // Also when it begins there already: that trim may be on its way to the log still, and this waits for it.
     // A trim into the WAL would leave ranges to be committed below the start: they are committed first.
     if (newStartOffset > manifest.committedOffset(this.id)) await this.flush();
     await manifest.trimStream(this.id, newStartOffset);

@@ -257,7 +257,7 @@ const START_ROWS: readonly Row[] = [
     'Session timeout of the consumer protocol.',
     { min: 1 },
   ],
-  ['group.coordinator.rebalance.protocols', LIST, 'classic,consumer', 'Group protocols that are served.'],
+  ['group.coordinator.rebalance.protocols', LIST, 'classic', 'Group protocols that are served.'],
   [
     'group.initial.rebalance.delay.ms',
     INT,

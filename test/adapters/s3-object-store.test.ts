@@ -103,6 +103,23 @@ describe('a put', () => {
     },
   );
 
+  test('bug: copies of large bodies were bounded by nothing; now they wait, and small ones pass', async () => {
+    const waiting: ServerResponse[] = [];
+    answer = (request, response) => {
+      if (request.url?.includes('small') === true) response.writeHead(200, { etag: '"s"' }).end();
+      else waiting.push(response);
+    };
+    const piece = new Uint8Array(20 * 1024 * 1024);
+    const puts = ['1', '2'].map((key) => store.put(key, [piece, piece], ABSENT));
+    for (let n = 0; n < puts.length; n++) {
+      while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      expect((await store.put('small', [BODY], ABSENT)).outcome).toBe('committed');
+      expect(requests.filter(({ body }) => body.length > BODY.length)).toHaveLength(n + 1);
+      waiting.pop()?.writeHead(200, { etag: '"l"' }).end();
+      await puts[n];
+    }
+  });
+
   test('whose answer is lost is UNKNOWN, after exactly one request', async () => {
     answer = hangsUp;
     expect(await store.put('a', [BODY], ABSENT)).toMatchObject({ outcome: 'unknown' });

@@ -8,6 +8,7 @@ import {
 import type { GetObjectCommandOutput, PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { crc32c } from '../base/crc32c.ts';
 import { ClosedError, MillraceError } from '../base/errors.ts';
+import { MemoryShare } from '../base/memory-budget.ts';
 import type { Env } from '../ports/env.ts';
 import { ObjectStoreError } from '../ports/object-store.ts';
 import type {
@@ -38,6 +39,13 @@ import type { S3Options } from './s3-client.ts';
 const REQUEST_TIMEOUT_MS = 10_000;
 const SLOWEST_BYTES_PER_MS = (1024 * 1024) / 1000;
 
+/**
+ * Bodies of several pieces are joined for the time of their request. Together they take this much, or one body that is
+ * larger alone; more wait. Three uploads of the store's default size fit side by side. Entries of the metadata log are
+ * one piece, need no copy, and never wait here.
+ */
+const COPY_BYTES = 48 * 1024 * 1024;
+
 /** What only reads, and delete, are repeated by us; the caller's loop owns puts. */
 const ATTEMPTS = 4;
 const FIRST_BACKOFF_MS = 100;
@@ -49,6 +57,7 @@ export class S3ObjectStore implements ObjectStore {
   readonly #bucket: string;
   readonly #prefix: string;
   readonly #requests = new Gate(MAX_CONNECTIONS);
+  readonly #copies = new MemoryShare('s3.copies', COPY_BYTES);
   #isClosed = false;
 
   constructor(env: Env, options: S3Options) {
@@ -61,6 +70,16 @@ export class S3ObjectStore implements ObjectStore {
 
   async put(key: string, body: readonly Uint8Array[], condition: PutCondition): Promise<PutOutcome> {
     checkKey(key);
+    const copyBytes = body.length > 1 ? totalLength(body) : 0;
+    if (copyBytes > 0) await this.#copies.take(copyBytes);
+    try {
+      return await this.#putPieces(key, body, condition);
+    } finally {
+      this.#copies.release(copyBytes);
+    }
+  }
+
+  #putPieces(key: string, body: readonly Uint8Array[], condition: PutCondition): Promise<PutOutcome> {
     return this.#requests.run(async () => {
       this.#checkOpen();
       const joined = join(body);

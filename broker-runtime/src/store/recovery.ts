@@ -107,7 +107,11 @@ class CommitLine {
     this.#context = context;
   }
 
-  /** Starts the batch; waits while `uploadsInFlight` others are under way, which is what bounds the memory. */
+  /**
+   * Starts the batch; waits while `uploadsInFlight` others are under way, which is what bounds the memory: with the
+   * batch being collected that is `uploadsInFlight + 1` times `uploadBytes` and a group. It needs no share of the budget,
+   * because the WAL's memory, which is more, is taken only after the recovery.
+   */
   async push(batch: PartCollector): Promise<void> {
     const { env, options } = this.#context;
     const upload = new StreamUpload(this.#context, batch.parts, {

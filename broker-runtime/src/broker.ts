@@ -122,6 +122,7 @@ export class Broker {
     });
     const settings = new KafkaSettings(metadata);
     const plan = planMemory(options.memoryBytes, settings.limits);
+    const hasLivedBefore = [...metadata.brokers()].some(({ nodeId }) => nodeId === options.nodeId);
     const nodeEpoch = await metadata.registerBroker({
       nodeId: options.nodeId,
       incarnationId: env.random.uuid(),
@@ -134,6 +135,7 @@ export class Broker {
       plan,
       metadata,
       nodeEpoch,
+      hasLivedBefore,
       manifest,
       stillOwner: () => owned,
       onFailed,
@@ -225,6 +227,7 @@ interface StoreOpening {
   readonly plan: MemoryPlan;
   readonly metadata: ClusterMetadata;
   readonly nodeEpoch: number;
+  readonly hasLivedBefore: boolean;
   readonly manifest: JournalManifest;
   readonly stillOwner: () => boolean;
   readonly onFailed: (error: Error) => void;
@@ -232,10 +235,18 @@ interface StoreOpening {
 
 /** What the last life of this broker left in its WAL goes into objects first; then the WAL begins anew. */
 async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
-  const { world, options, plan, metadata, nodeEpoch, manifest, stillOwner, onFailed } = opening;
+  const { world, options, plan, metadata, nodeEpoch, hasLivedBefore, manifest, stillOwner, onFailed } =
+    opening;
   const { env, objects, devices } = world;
   const owner = { clusterId: metadata.clusterId, nodeId: options.nodeId };
-  await formatBlockWal(devices, owner, env);
+  if ((await formatBlockWal(devices, owner, env)) && hasLivedBefore) {
+    // Legitimate after a clean stop only; nobody can tell here, so it is never silent (2.2).
+    env.events.error('broker.wal-replaced', {
+      nodeId: options.nodeId,
+      consequence:
+        'records acknowledged since the last upload are lost if this broker was not stopped cleanly',
+    });
+  }
   const recovery = await recoverBlockWal(devices, owner, env);
   return openStreamStore({
     env,

@@ -104,4 +104,15 @@ describe('how a broker stops', () => {
     await lives.run(lives.start());
     expect((await lives.run(readAll()))[0]).toBe('0:one');
   });
+
+  test('bug: a broker that had lived before began on a blank WAL in silence', async () => {
+    expect(lives.events.named('broker.wal-replaced')).toEqual([]);
+    lives.crash();
+    lives.disk.bytes.fill(0);
+    await lives.run(lives.start());
+    expect(lives.events.named('broker.wal-replaced')).toHaveLength(1);
+    await lives.run(lives.stop());
+    await lives.run(lives.start());
+    expect(lives.events.named('broker.wal-replaced')).toHaveLength(1);
+  });
 });

@@ -29,7 +29,7 @@ async function usedLog(disks = 1): Promise<WalWorld> {
   return world;
 }
 
-function format(world: WalWorld, disks = world.disks, owner = OWNER): Promise<void> {
+function format(world: WalWorld, disks = world.disks, owner = OWNER): Promise<boolean> {
   const devices = disks.map((disk) => disk.open());
   return world.env.clock.run(
     formatBlockWal(devices, owner, world.env).finally(() =>

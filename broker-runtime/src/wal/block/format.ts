@@ -18,6 +18,7 @@ const NEVER_OPENED_EPOCH = 0;
 /**
  * Makes an empty log on blank devices, in stripe order. Devices that carry this owner's log already are left as
  * they are, so it may be called at every start. Never overwrites anything but zeros and an unfinished format.
+ * @returns whether a log was made
  * @throws {WalMismatchError} the devices belong to somebody else, or do not form one set
  * @throws {WalCorruptionError} they hold something, but no readable superblock
  */
@@ -25,7 +26,7 @@ export async function formatBlockWal(
   devices: readonly BlockDevice[],
   owner: LogOwner,
   env: Env,
-): Promise<void> {
+): Promise<boolean> {
   const clusterIdBytes = new TextEncoder().encode(owner.clusterId).length;
   if (devices.length === 0 || clusterIdBytes === 0 || clusterIdBytes > CLUSTER_ID_MAX_BYTES) {
     throw new WalOptionsError(
@@ -39,7 +40,7 @@ export async function formatBlockWal(
   const used = homes.find((home) => home.newest.nodeEpoch !== NEVER_OPENED_EPOCH);
   if (homes.length === devices.length && (used !== undefined || isOneSet(homes))) {
     checkSet(homes);
-    return;
+    return false;
   }
   if (used !== undefined) {
     const blank = found.indexOf(undefined);
@@ -74,6 +75,7 @@ export async function formatBlockWal(
     }),
   );
   env.events.info('wal.formatted', { ...owner, devices: devices.length });
+  return true;
 }
 
 /**

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { MemoryShare } from '../../broker-runtime/src/base/memory-budget.ts';
 import { type Frame, FrameMemory, READ_BUFFER_BYTES } from '../../broker-runtime/src/server/frame.ts';
-import { FramePool } from '../../broker-runtime/src/server/frame-pool.ts';
+import { BufferPool } from '../../broker-runtime/src/base/buffer-pool.ts';
 import { FrameReader } from '../../broker-runtime/src/server/frame-reader.ts';
 import { SimClock } from '../simulation/world/sim-clock.ts';
 
@@ -257,16 +257,16 @@ describe('the frame pool', () => {
   test('wastes at most a quarter above the smallest class', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 * KIB * KIB }), (length) => {
-        const bytes = FramePool.classBytes(length);
+        const bytes = BufferPool.classBytes(length);
         expect(bytes).toBeGreaterThanOrEqual(length);
         if (length > KIB) expect(bytes).toBeLessThanOrEqual(length * 1.25);
-        expect(FramePool.classBytes(bytes)).toBe(bytes);
+        expect(BufferPool.classBytes(bytes)).toBe(bytes);
       }),
     );
   });
 
   test('reuses what was recycled and keeps no more than its limit', () => {
-    const pool = new FramePool(2 * KIB);
+    const pool = new BufferPool(2 * KIB);
     const one = pool.take(10);
     const two = pool.take(10);
     const three = pool.take(10);

@@ -225,6 +225,34 @@ describe('trim', () => {
   });
 });
 
+describe('reading history', () => {
+  test('uses the same memory again and again: less than a quarter of what is read is allocated', async () => {
+    const world = await started();
+    const stream = await world.createStream();
+    await world.fill(stream, 400, 1000);
+    await world.run(stream.flush());
+    await world.crash();
+    const memory = new Set<ArrayBufferLike>();
+    let readBytes = 0;
+    world.prepareObjects = (objects) => {
+      const get = objects.get.bind(objects);
+      objects.get = (key, range, into) => {
+        if (into !== undefined) memory.add(into.buffer);
+        readBytes += into?.length ?? 0;
+        return get(key, range, into);
+      };
+    };
+    const again = (await world.start()).stream(stream.id);
+    const once = (await world.readAll(again)).map(describeEntry);
+    for (let pass = 0; pass < 5; pass++)
+      expect((await world.readAll(again)).map(describeEntry)).toEqual(once);
+    const allocatedBytes = [...memory].reduce((sum, buffer) => sum + buffer.byteLength, 0);
+    const { tailReadBytes, historyReadBytes } = world.options;
+    expect(readBytes).toBeGreaterThan(10 * (tailReadBytes + historyReadBytes));
+    expect(allocatedBytes * 4).toBeLessThan(readBytes);
+  });
+});
+
 describe('replace', () => {
   test('leaves gaps that reads step over, also at both ends', async () => {
     const world = await started();

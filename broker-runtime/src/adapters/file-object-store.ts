@@ -107,7 +107,7 @@ export class FileObjectStore implements ObjectStore {
     });
   }
 
-  async get(key: string, range?: ByteRange): Promise<StoredObject> {
+  async get(key: string, range?: ByteRange, into?: Uint8Array): Promise<StoredObject> {
     checkKey(key);
     if (range !== undefined) checkRange(key, range);
     return this.#read('get', key, async () => {
@@ -116,7 +116,7 @@ export class FileObjectStore implements ObjectStore {
       const { handle, sizeBytes, etag } = object;
       try {
         const start = range === undefined ? 0 : resolveRange(key, range, sizeBytes);
-        const body = new Uint8Array(range === undefined ? sizeBytes : range.length);
+        const body = into ?? new Uint8Array(range === undefined ? sizeBytes : range.length);
         await readFully(handle, body, start);
         return { body, etag, sizeBytes };
       } finally {

@@ -102,7 +102,7 @@ export class S3ObjectStore implements ObjectStore {
     });
   }
 
-  async get(key: string, range?: ByteRange): Promise<StoredObject> {
+  async get(key: string, range?: ByteRange, into?: Uint8Array): Promise<StoredObject> {
     checkKey(key);
     if (range !== undefined) checkRange(key, range);
     const input = { ...this.#address(key), ...(range === undefined ? {} : { Range: rangeHeader(range) }) };
@@ -115,7 +115,7 @@ export class S3ObjectStore implements ObjectStore {
           throw invalidRange(key, range, `${bodyBytes} of them`);
         }
         extend(bodyBytes);
-        const body = await readBody(answer, bodyBytes, abortSignal);
+        const body = await readBody(answer, into ?? new Uint8Array(bodyBytes), abortSignal);
         return { body, etag: answer.ETag ?? '', sizeBytes: wholeSize(answer, bodyBytes) };
       }),
     );
@@ -312,10 +312,10 @@ function wholeSize(answer: GetObjectCommandOutput, bodyBytes: number): number {
 
 async function readBody(
   answer: GetObjectCommandOutput,
-  bodyBytes: number,
+  body: Uint8Array,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const body = new Uint8Array(bodyBytes);
+  const bodyBytes = body.length;
   const stream = answer.Body as AsyncIterable<Uint8Array> | undefined;
   const stop = (): void => destroyBody(answer);
   signal.addEventListener('abort', stop, { once: true });

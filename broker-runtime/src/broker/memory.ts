@@ -1,6 +1,6 @@
 import { MillraceError } from '../base/errors.ts';
 import { MemoryBudget } from '../base/memory-budget.ts';
-import { FramePool } from '../server/frame-pool.ts';
+import { BufferPool } from '../base/buffer-pool.ts';
 import type { ServerOptions } from '../server/options.ts';
 import { DEFAULT_SERVER_OPTIONS } from '../server/options.ts';
 import { DEFAULT_STORE_OPTIONS, storeMemoryBytes, type StoreOptions } from '../store/stream-store.ts';
@@ -103,7 +103,7 @@ function requestMemory(
         'lower it, or give the broker more memory',
     );
   }
-  const largestBytes = FramePool.classBytes(requestMaxBytes);
+  const largestBytes = BufferPool.classBytes(requestMaxBytes);
   if (largestBytes > requestMemoryBytes) {
     throw new SettingTooLargeError(
       `a request of ${requestMaxBytes} bytes (socket.request.max.bytes) takes ${largestBytes} bytes of memory, ` +

@@ -22,10 +22,11 @@ export interface ObjectStore {
   /**
    * Reads an object, or the part of it that `range` names.
    * A range that starts at or past the end, or is longer than what is left, fails with INVALID_RANGE: a short
-   * answer is never returned. Memory of the answer belongs to the caller.
+   * answer is never returned. Memory of the answer belongs to the caller. `into`, as long as the range, is filled and
+   * returned as the body; when the promise has settled the adapter does not touch it any more.
    * @throws {ObjectStoreError} NOT_FOUND, INVALID_RANGE, UNAVAILABLE (may be retried), DENIED
    */
-  get(key: string, range?: ByteRange): Promise<StoredObject>;
+  get(key: string, range?: ByteRange, into?: Uint8Array): Promise<StoredObject>;
 
   /** Size and tag of an object, or undefined when the key is free. @throws {ObjectStoreError} UNAVAILABLE, DENIED */
   head(key: string): Promise<ObjectInfo | undefined>;

@@ -1,5 +1,5 @@
 import type { MemoryShare } from '../base/memory-budget.ts';
-import { FramePool } from './frame-pool.ts';
+import { BufferPool } from '../base/buffer-pool.ts';
 
 /** One request's bytes, without the length field, in memory of its own. */
 export class Frame {
@@ -36,14 +36,14 @@ export class FrameMemory {
   /** Bytes read behind a frame that waits; bounded by a share of its own because they come unasked. */
   readonly readAhead: MemoryShare;
   readonly #requests: MemoryShare;
-  readonly #pool: FramePool;
+  readonly #pool: BufferPool;
   /** One for the process: its content is consumed before any other connection is read. */
   readonly #readBuffer = new Uint8Array(READ_BUFFER_BYTES);
 
   constructor(requests: MemoryShare, readAhead: MemoryShare, idleFramesBytes: number) {
     this.#requests = requests;
     this.readAhead = readAhead;
-    this.#pool = new FramePool(idleFramesBytes);
+    this.#pool = new BufferPool(idleFramesBytes);
   }
 
   get readBuffer(): Uint8Array {
@@ -53,7 +53,7 @@ export class FrameMemory {
 
   /** Memory for a frame of `length` bytes; a promise when others must give some back first. */
   frame(length: number): Frame | Promise<Frame> {
-    const wait = this.#requests.take(FramePool.classBytes(length));
+    const wait = this.#requests.take(BufferPool.classBytes(length));
     if (wait !== undefined) return wait.then(() => this.#allocate(length));
     return this.#allocate(length);
   }

@@ -1,3 +1,4 @@
+import { BufferPool } from '../base/buffer-pool.ts';
 import { invariant } from '../base/errors.ts';
 import type { MemoryShare } from '../base/memory-budget.ts';
 import { Gate } from './gate.ts';
@@ -14,7 +15,8 @@ export type ReadPurpose = 'tail' | 'history';
 class Extent implements Pin {
   readonly pool: Pool;
   readonly keys: readonly string[];
-  readonly sizeBytes: number;
+  /** Used again for another extent when this one is evicted: nobody holds a pin then (I34). */
+  readonly memory: Uint8Array;
   blocks: readonly Block[] = [];
   pins = 0;
   isLoaded = false;
@@ -22,10 +24,10 @@ class Extent implements Pin {
   wasRead = false;
   loaded: Promise<void> = Promise.resolve();
 
-  constructor(pool: Pool, objectId: number, refs: readonly BlockRef[], sizeBytes: number) {
+  constructor(pool: Pool, objectId: number, refs: readonly BlockRef[], memory: Uint8Array) {
     this.pool = pool;
     this.keys = refs.map((ref) => keyOf(objectId, ref));
-    this.sizeBytes = sizeBytes;
+    this.memory = memory;
   }
 
   release(): void {
@@ -40,12 +42,28 @@ class Pool {
   readonly share: MemoryShare;
   readonly gate: Gate;
   readonly extents = new Set<Extent>();
+  readonly #buffers: BufferPool;
+  readonly #idleMaxBytes: number;
   readonly #forget: (extent: Extent) => void;
 
-  constructor(share: MemoryShare, readsInFlight: number, forget: (extent: Extent) => void) {
+  constructor(
+    share: MemoryShare,
+    idleMaxBytes: number,
+    readsInFlight: number,
+    forget: (extent: Extent) => void,
+  ) {
     this.share = share;
     this.gate = new Gate(readsInFlight);
+    this.#buffers = new BufferPool(share.limitBytes);
+    this.#idleMaxBytes = idleMaxBytes;
     this.#forget = forget;
+  }
+
+  /** Memory for so many bytes, which were reserved. Idle buffers stay within what was set aside for them (I36). */
+  allocate(bytes: number): Uint8Array {
+    const memory = this.#buffers.take(bytes);
+    this.#buffers.trim(this.#idleMaxBytes);
+    return memory;
   }
 
   /** Takes memory if it can be had by evicting; read-ahead must not evict what waits for its reader. */
@@ -70,7 +88,8 @@ class Pool {
       if (extent.pins > 0 || !extent.isLoaded || !(mayEvictUnread || extent.wasRead)) continue;
       this.extents.delete(extent);
       this.#forget(extent);
-      this.share.release(extent.sizeBytes);
+      this.#buffers.recycle(extent.memory);
+      this.share.release(extent.memory.length);
       return true;
     }
     return false;
@@ -103,12 +122,14 @@ export class BlockCache {
     this.#getBytes = options.getBytes;
     this.#pools = {
       tail: new Pool(
-        memory.share('store.tail-reads', options.tailReadBytes),
+        memory.share('store.tail-reads', options.tailReadBytes - idleBytesOf(options.tailReadBytes)),
+        memory.share('store.tail-idle', idleBytesOf(options.tailReadBytes)).limitBytes,
         options.tailReadsInFlight,
         forget,
       ),
       history: new Pool(
-        memory.share('store.history-reads', options.historyReadBytes),
+        memory.share('store.history-reads', options.historyReadBytes - idleBytesOf(options.historyReadBytes)),
+        memory.share('store.history-idle', idleBytesOf(options.historyReadBytes)).limitBytes,
         options.historyReadsInFlight,
         forget,
       ),
@@ -206,13 +227,13 @@ export class BlockCache {
   async #waitFor(objectId: number, refs: readonly BlockRef[], purpose: ReadPurpose): Promise<Extent> {
     const pool = this.#pools[purpose];
     const first = refs.slice(0, 1);
-    await pool.reserve(sizeOf(first));
+    await pool.reserve(reservedBytes(first));
     // Another reader may have brought it meanwhile.
     const present = this.#blocks.get(keyOf(objectId, first[0]))?.extent;
     if (present !== undefined) present.pins++;
     const extent = present ?? this.#load(objectId, first, purpose);
     if (present === undefined) extent.pins++;
-    else pool.share.release(sizeOf(first));
+    else pool.share.release(reservedBytes(first));
     return extent;
   }
 
@@ -241,18 +262,18 @@ export class BlockCache {
     mayEvictUnread: boolean,
   ): Extent | undefined {
     const pool = this.#pools[purpose];
-    if (!pool.tryReserve(sizeOf(refs), mayEvictUnread)) return undefined;
+    if (!pool.tryReserve(reservedBytes(refs), mayEvictUnread)) return undefined;
     return this.#load(objectId, refs, purpose);
   }
 
   /** The memory is reserved. Registers the extent at once, so that everyone else joins this load. */
   #load(objectId: number, refs: readonly BlockRef[], purpose: ReadPurpose): Extent {
     const pool = this.#pools[purpose];
-    const extent = new Extent(pool, objectId, refs, sizeOf(refs));
+    const extent = new Extent(pool, objectId, refs, pool.allocate(sizeOf(refs)));
     extent.keys.forEach((key, n) => this.#blocks.set(key, { extent, n }));
     pool.extents.add(extent);
     extent.loaded = pool.gate
-      .run(() => this.#reader.blocks(objectId, refs))
+      .run(() => this.#reader.blocks(objectId, refs, extent.memory))
       .then(
         (blocks) => {
           extent.blocks = blocks;
@@ -262,7 +283,7 @@ export class BlockCache {
         (error: unknown) => {
           pool.extents.delete(extent);
           for (const key of extent.keys) this.#blocks.delete(key);
-          pool.share.release(extent.sizeBytes);
+          pool.share.release(extent.memory.length);
           throw error;
         },
       );
@@ -277,6 +298,11 @@ export class BlockCache {
   }
 }
 
+/** Buffers that wait to be filled again: extents differ in size, so the one just evicted often does not fit. */
+function idleBytesOf(readBytes: number): number {
+  return Math.floor(readBytes / 4);
+}
+
 interface Run {
   readonly extent: Extent | undefined;
   readonly refs: BlockRef[];
@@ -289,6 +315,11 @@ function keyOf(objectId: number, ref: BlockRef | undefined): string {
 
 function sizeOf(refs: readonly BlockRef[]): number {
   return refs.reduce((sum, ref) => sum + ref.length, 0);
+}
+
+/** What the memory for these blocks takes: buffers come in size classes. */
+function reservedBytes(refs: readonly BlockRef[]): number {
+  return BufferPool.classBytes(sizeOf(refs));
 }
 
 function endOf(refs: readonly BlockRef[]): number {

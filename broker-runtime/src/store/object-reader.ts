@@ -58,12 +58,13 @@ export class ObjectReader {
     return opening;
   }
 
-  /** Fetches a run of adjacent blocks by one GET and checks each. Errors as in {@link index}. */
-  async blocks(objectId: number, refs: readonly BlockRef[]): Promise<readonly Block[]> {
+  /** Fetches a run of adjacent blocks by one GET and checks each; they lie in `into`. Errors as in {@link index}. */
+  async blocks(objectId: number, refs: readonly BlockRef[], into?: Uint8Array): Promise<readonly Block[]> {
     const start = refs[0]?.position ?? 0;
     const length = refs.reduce((sum, ref) => sum + ref.length, 0);
+    const memory = into?.subarray(0, length);
     return this.#retrying(objectId, async () => {
-      const { body } = await this.#context.objects.get(objectKey(objectId), { start, length });
+      const { body } = await this.#context.objects.get(objectKey(objectId), { start, length }, memory);
       return refs.map((ref) => {
         const at = ref.position - start;
         return new Block(body.subarray(at, at + ref.length), ref, objectId);

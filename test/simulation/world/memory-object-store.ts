@@ -99,7 +99,7 @@ export class MemoryObjectStore implements ObjectStore {
     return outcome;
   }
 
-  async get(key: string, range?: ByteRange): Promise<StoredObject> {
+  async get(key: string, range?: ByteRange, into?: Uint8Array): Promise<StoredObject> {
     checkKey(key);
     const fault = await this.#begin('get', key);
     throwIfFailed(fault, 'get', key);
@@ -113,7 +113,8 @@ export class MemoryObjectStore implements ObjectStore {
       const at = body.length >> 1;
       body[at] = (body[at] ?? 0) ^ 0x10;
     }
-    return { body, etag: stored.etag, sizeBytes };
+    into?.set(body);
+    return { body: into ?? body, etag: stored.etag, sizeBytes };
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

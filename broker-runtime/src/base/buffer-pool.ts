@@ -1,14 +1,15 @@
-import { invariant } from '../base/errors.ts';
+import { invariant } from './errors.ts';
 
 const SMALLEST_CLASS_BYTES = 1024;
 /** Classes per power of two: at most a quarter of a buffer is wasted. */
 const STEPS_PER_DOUBLING = 4;
 
 /**
- * Buffers for request frames, reused by size class. A fresh large buffer per frame costs three times the CPU of the
- * whole receive path, most of it page faults.
+ * Buffers for request frames and for blocks of objects, reused by size class. A fresh large buffer each time costs
+ * three times the CPU of the whole receive path, by page faults; and half of all CPU of a catch-up read, because V8
+ * collects the whole heap for every 64 MiB of buffers.
  */
-export class FramePool {
+export class BufferPool {
   readonly #idleMaxBytes: number;
   readonly #idle = new Map<number, Uint8Array[]>();
   #idleBytes = 0;
@@ -30,7 +31,7 @@ export class FramePool {
 
   /** A buffer of the class of `length`, with old bytes in it. */
   take(length: number): Uint8Array {
-    const bytes = FramePool.classBytes(length);
+    const bytes = BufferPool.classBytes(length);
     const reused = this.#idle.get(bytes)?.pop();
     if (reused === undefined) return new Uint8Array(bytes);
     this.#idleBytes -= bytes;
@@ -40,7 +41,7 @@ export class FramePool {
   /** Gives back a buffer that nobody refers to any more. */
   recycle(buffer: Uint8Array): void {
     const bytes = buffer.length;
-    invariant(FramePool.classBytes(bytes) === bytes, 'I34', 'a foreign buffer was given to the frame pool', {
+    invariant(BufferPool.classBytes(bytes) === bytes, 'I34', 'a foreign buffer was given to the pool', {
       bytes,
     });
     if (this.#idleBytes + bytes > this.#idleMaxBytes) return;
@@ -48,5 +49,12 @@ export class FramePool {
     if (idle === undefined) this.#idle.set(bytes, [buffer]);
     else idle.push(buffer);
     this.#idleBytes += bytes;
+  }
+
+  /** Lets go of buffers until at most `maxBytes` are idle. */
+  trim(maxBytes: number): void {
+    for (const [bytes, idle] of this.#idle) {
+      while (this.#idleBytes > maxBytes && idle.pop() !== undefined) this.#idleBytes -= bytes;
+    }
   }
 }

@@ -6,7 +6,7 @@ import type { Env } from '../ports/env.ts';
 import { allocateAligned } from './aligned-memory.ts';
 import { openDeviceFile } from './device-file.ts';
 import type { DeviceFile } from './device-file.ts';
-import { Gate } from './gate.ts';
+import { Gate } from '../base/gate.ts';
 
 export interface DirectBlockDeviceOptions {
   /** A file that does not exist is created with this size; without it that is an error. */

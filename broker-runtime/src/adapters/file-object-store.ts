@@ -13,7 +13,7 @@ import type {
   StoredObject,
 } from '../ports/object-store.ts';
 import { FileLock } from './file-lock.ts';
-import { Gate } from './gate.ts';
+import { Gate } from '../base/gate.ts';
 import {
   openObject,
   pathOfKey,

@@ -20,7 +20,8 @@ import type {
   PutOutcome,
   StoredObject,
 } from '../ports/object-store.ts';
-import { Gate } from './gate.ts';
+import { backoffMs } from '../base/backoff.ts';
+import { Gate } from '../base/gate.ts';
 import {
   checkDelete,
   checkKey,
@@ -48,7 +49,7 @@ const COPY_BYTES = 48 * 1024 * 1024;
 
 /** What only reads, and delete, are repeated by us; the caller's loop owns puts. */
 const ATTEMPTS = 4;
-const FIRST_BACKOFF_MS = 100;
+const BACKOFF = { firstMs: 100, maxMs: 2_000 };
 
 /** Amazon S3, and what behaves like it. How answers are understood is in `s3-answers.ts`. */
 export class S3ObjectStore implements ObjectStore {
@@ -232,8 +233,7 @@ export class S3ObjectStore implements ObjectStore {
         if (isLast || !(told instanceof ObjectStoreError) || told.code !== 'UNAVAILABLE') throw told;
         this.#env.events.debug('s3.retry', { operation, key, attempts, cause: told.message });
       }
-      const longestMs = FIRST_BACKOFF_MS * 2 ** (attempts - 1);
-      await this.#env.clock.sleep(longestMs / 2 + this.#env.random.below(longestMs / 2));
+      await this.#env.clock.sleep(backoffMs(attempts - 1, BACKOFF, this.#env.random));
     }
   }
 

@@ -1,11 +1,12 @@
+import { backoffMs } from '../base/backoff.ts';
 import type { Env } from '../ports/env.ts';
 import { JournalBusyError } from '../wal/journal.ts';
 import type { StoreOptions } from './options.ts';
 
-/** Pause before the n-th repeat (from 0): doubling between the two limits, half of it random against herds. */
+/** Pauses before the n-th repeat (from 0). */
 export async function backOff(env: Env, options: StoreOptions, repeat: number): Promise<void> {
-  const fullMs = Math.min(options.retryMaxMs, options.retryMinMs * 2 ** Math.min(repeat, 30));
-  await env.clock.sleep(fullMs / 2 + env.random.below(Math.ceil(fullMs / 2) + 1));
+  const limits = { firstMs: options.retryMinMs, maxMs: options.retryMaxMs };
+  await env.clock.sleep(backoffMs(repeat, limits, env.random));
 }
 
 /** Gives the sockets a turn: long synchronous work is cut into slices with this. */

@@ -1,7 +1,7 @@
 import { BufferPool } from '../base/buffer-pool.ts';
 import { invariant } from '../base/errors.ts';
 import type { MemoryShare } from '../base/memory-budget.ts';
-import { Gate } from './gate.ts';
+import { Gate } from '../base/gate.ts';
 import type { Block } from './object-format/block.ts';
 import type { BlockRef } from './object-format/layout.ts';
 import type { ObjectIndex } from './object-format/object-index.ts';

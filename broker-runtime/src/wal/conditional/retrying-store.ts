@@ -1,9 +1,9 @@
+import { backoffMs } from '../../base/backoff.ts';
 import type { Env } from '../../ports/env.ts';
 import { ObjectStoreError } from '../../ports/object-store.ts';
 import type { ListPage, ObjectStore, PutCondition, StoredObject } from '../../ports/object-store.ts';
 
-const FIRST_DELAY_MS = 50;
-const MAX_DELAY_MS = 5_000;
+const BACKOFF = { firstMs: 50, maxMs: 5_000 };
 /** A wait is said once when it begins and then at most this often, so an outage of hours is a page of log. */
 const REMIND_MS = 60_000;
 
@@ -99,7 +99,7 @@ export class RetryingStore {
     let waiting: Waiting | undefined;
     let saidMs = 0;
     try {
-      for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_DELAY_MS)) {
+      for (let repeat = 0; ; repeat++) {
         this.#signal.throwIfAborted();
         const answer = await attempt();
         if ('value' in answer) {
@@ -119,7 +119,7 @@ export class RetryingStore {
           saidMs = nowMs;
         }
         this.#waiting.add(waiting);
-        await clock.sleep(delayMs / 2 + random.below(delayMs / 2 + 1), this.#signal);
+        await clock.sleep(backoffMs(repeat, BACKOFF, random), this.#signal);
       }
     } finally {
       if (waiting !== undefined) this.#waiting.delete(waiting);

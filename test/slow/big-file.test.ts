@@ -14,7 +14,7 @@ const CHUNK_BYTES = 256 * 1024;
 
 describe('a real file of 1 GiB goes in and comes out with the same SHA-256', () => {
   let file: string;
-  let sha256: string;
+  let sha256: string | undefined;
   let dir: TempDir;
   let millrace: MillraceProcess;
 

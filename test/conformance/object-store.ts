@@ -44,7 +44,7 @@ export function describeObjectStore(
     beforeAll(async () => {
       subject = await start();
       store = subject.store;
-    }, 120_000);
+    }, 900_000); // The server may have to be compiled first.
 
     afterAll(async () => {
       await store.close();

@@ -9,7 +9,7 @@ import {
 import { HeartbeatRequest } from '../../broker-runtime/src/wire/messages/heartbeat.ts';
 import type { Encodable } from '../../broker-runtime/src/wire/schema.ts';
 import { KafkaClient } from '../simulation/world/kafka-client.ts';
-import { Heartbeat, ADDRESS, serverWith, reply, beat, sync, type Beat } from './connection-rig.ts';
+import { ADDRESS, type Beat, beat, Heartbeat, serverWith } from './connection-rig.ts';
 
 describe('bad input closes its connection and harms no other', () => {
   const header = (apiKey: number, version: number, rest: number[] = []): Uint8Array => {

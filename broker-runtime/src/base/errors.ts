@@ -44,3 +44,8 @@ export class CorruptionError extends MillraceError {
 export class ClosedError extends MillraceError {
   readonly code = 'CLOSED';
 }
+
+/** What a caught value says, for an event or another error's text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

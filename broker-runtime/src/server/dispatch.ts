@@ -1,5 +1,5 @@
 import { InvariantViolation, MillraceError } from '../base/errors.ts';
-import { ApiKey, apiOf } from '../wire/api-keys.ts';
+import { ApiKey, apiOf, isSupported } from '../wire/api-keys.ts';
 import { DecodeError, MessageReader, decodeMessage } from '../wire/codec.ts';
 import { Errors } from '../wire/errors.ts';
 import { encodeResponse, readRequestHeader, type RequestHeader } from '../wire/headers.ts';
@@ -49,7 +49,11 @@ export class Dispatcher {
     try {
       const header = readRequestHeader(body);
       const route = header === undefined ? undefined : this.#routes.get(header.apiKey);
-      if (header !== undefined && route !== undefined && (isServed(header) || isApiVersionsTooNew(header))) {
+      if (
+        header !== undefined &&
+        route !== undefined &&
+        (isSupported(header.apiKey, header.apiVersion) || isApiVersionsTooNew(header))
+      ) {
         return new Exchange(header, route.api, frame, body, owner);
       }
       const asked = header === undefined ? 'an unknown API' : `API ${header.apiKey} v${header.apiVersion}`;
@@ -67,7 +71,7 @@ export class Dispatcher {
     const { api } = exchange;
     let request: unknown;
     try {
-      if (!isServed(exchange)) {
+      if (!isSupported(exchange.apiKey, exchange.apiVersion)) {
         this.#answer(exchange, 0, api.failure?.(Errors.UNSUPPORTED_VERSION, undefined));
         return;
       }
@@ -127,11 +131,6 @@ export class Dispatcher {
 
 function describe(error: unknown): string {
   return error instanceof MillraceError ? error.code : String(error);
-}
-
-function isServed(header: { readonly apiKey: number; readonly apiVersion: number }): boolean {
-  const versions = apiOf(header.apiKey);
-  return versions !== undefined && header.apiVersion >= versions.min && header.apiVersion <= versions.max;
 }
 
 /** The one request that is answered at any version, in the layout of version 0: it is how versions are found. */

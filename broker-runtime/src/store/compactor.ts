@@ -1,7 +1,7 @@
+import { messageOf } from '../base/errors.ts';
 import { ObjectStoreError } from '../ports/object-store.ts';
 import { nextTurn } from './backoff.ts';
 import { planCompaction } from './compaction-plan.ts';
-import { messageOf } from './object-put.ts';
 import type { BlockRef } from './object-format/layout.ts';
 import type { ObjectReader } from './object-reader.ts';
 import type { StoreContext } from './options.ts';

@@ -1,9 +1,8 @@
 import { ObjectStoreError } from '../ports/object-store.ts';
-import { CorruptionError } from '../base/errors.ts';
+import { CorruptionError, messageOf } from '../base/errors.ts';
 import { HEADER_BYTES } from './object-format/layout.ts';
 import { readHeader } from './object-format/object-index.ts';
 import { DATA_PREFIX, objectIdOfKey, objectKey } from './object-key.ts';
-import { messageOf } from './object-put.ts';
 import type { StoreContext } from './options.ts';
 
 /** Keys of one delete request: what the port allows. */

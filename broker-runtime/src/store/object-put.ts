@@ -1,4 +1,4 @@
-import { invariant } from '../base/errors.ts';
+import { invariant, messageOf } from '../base/errors.ts';
 import { ObjectStoreError } from '../ports/object-store.ts';
 import { backOff } from './backoff.ts';
 import { objectKey } from './object-key.ts';
@@ -70,8 +70,4 @@ async function readBack(context: StoreContext, key: string, body: ObjectBody): P
 
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at]);
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

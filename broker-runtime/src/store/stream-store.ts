@@ -1,11 +1,10 @@
-import { ClosedError } from '../base/errors.ts';
+import { ClosedError, messageOf } from '../base/errors.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { Wal, WalGroup, WalListener } from '../wal/wal.ts';
 import { BlockCache } from './block-cache.ts';
 import { Compactor } from './compactor.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import type { ScrubReport } from './garbage-collector.ts';
-import { messageOf } from './object-put.ts';
 import { ObjectReader } from './object-reader.ts';
 import type { StoreContext } from './options.ts';
 import { RangeRewriter } from './range-rewriter.ts';

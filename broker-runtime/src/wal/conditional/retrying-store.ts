@@ -1,4 +1,5 @@
 import { backoffMs } from '../../base/backoff.ts';
+import { messageOf } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
 import { ObjectStoreError } from '../../ports/object-store.ts';
 import type { ListPage, ObjectStore, PutCondition, StoredObject } from '../../ports/object-store.ts';
@@ -131,8 +132,4 @@ export class RetryingStore {
 function retriable(error: unknown): unknown {
   if (error instanceof ObjectStoreError && error.code === 'UNAVAILABLE') return error;
   throw error;
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

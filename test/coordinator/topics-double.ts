@@ -43,7 +43,7 @@ export class TopicsDouble {
     const partitions = Array.from({ length: partitionCount }, (_, index) => this.#partition(index));
     const topic = { id: `topic-id-${this.#nextId++}`.padEnd(22, '-'), name, internal: false, partitions };
     this.#topics.set(name, topic);
-    this.#tell({ created: [topic], deleted: [], changed: [] });
+    this.#tell({ created: [topic], deleted: [], changed: [], brokers: false });
     return topic;
   }
 
@@ -51,7 +51,7 @@ export class TopicsDouble {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     this.#topics.delete(name);
-    this.#tell({ created: [], deleted: [topic], changed: [] });
+    this.#tell({ created: [], deleted: [topic], changed: [], brokers: false });
   }
 
   /** Gives a partition to another leader, under a new epoch. */
@@ -65,7 +65,7 @@ export class TopicsDouble {
     );
     const changed = { ...topic, partitions };
     this.#topics.set(name, changed);
-    this.#tell({ created: [], deleted: [], changed: [changed] });
+    this.#tell({ created: [], deleted: [], changed: [changed], brokers: false });
   }
 
   #partition(index: number): Partition {

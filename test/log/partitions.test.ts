@@ -44,6 +44,7 @@ function world(partitions: number, before?: World, config = DEFAULT_CONFIG): Wor
       return stream;
     },
     admit: () => undefined,
+    forget: () => undefined,
   };
   const set = new PartitionSet({
     env,

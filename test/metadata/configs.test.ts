@@ -8,7 +8,7 @@ import { ConfigSource, ConfigType } from '../../broker-runtime/src/metadata/clus
 import { BROKER_CONFIGS } from '../../broker-runtime/src/metadata/configs/broker-configs.ts';
 import { problemWith } from '../../broker-runtime/src/metadata/configs/definition.ts';
 import { TOPIC_CONFIGS } from '../../broker-runtime/src/metadata/configs/topic-configs.ts';
-import { InvalidSettingError } from '../../broker-runtime/src/metadata/journal-metadata.ts';
+import { InvalidSettingError } from '../../broker-runtime/src/metadata/static-settings.ts';
 import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import { createTopic, openMetadata } from './metadata-world.ts';
 import type { World } from './metadata-world.ts';

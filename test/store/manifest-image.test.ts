@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { ByteReader, ByteWriter } from '../../broker-runtime/src/base/bytes.ts';
 import { CorruptionError, InvariantViolation } from '../../broker-runtime/src/base/errors.ts';
 import { ManifestImage } from '../../broker-runtime/src/store/manifest-image.ts';
-import { JournalManifest } from '../../broker-runtime/src/store/journal-manifest.ts';
 import type { CommittedObject } from '../../broker-runtime/src/store/manifest.ts';
 import { decodeRecord, encodeRecord } from '../../broker-runtime/src/store/manifest/records.ts';
 import type { Decision, Journal } from '../../broker-runtime/src/wal/journal.ts';
 import { simEnv } from '../simulation/world/sim-env.ts';
+import { LocalManifest } from './local-manifest.ts';
 
 /** Folds what is decided at once and remembers it: all that a manifest needs of a journal. */
 class RecordingJournal implements Journal {
@@ -27,7 +27,7 @@ class RecordingJournal implements Journal {
       this.committedSequence++;
       for (const { bytes } of records) {
         this.records.push(bytes.slice());
-        this.#image.apply(bytes, this.committedSequence);
+        this.#image.apply(bytes);
       }
       return result;
     });
@@ -38,10 +38,10 @@ class RecordingJournal implements Journal {
   }
 }
 
-function open(): { image: ManifestImage; journal: RecordingJournal; manifest: JournalManifest } {
+function open(): { image: ManifestImage; journal: RecordingJournal; manifest: LocalManifest } {
   const image = new ManifestImage();
   const journal = new RecordingJournal(image);
-  return { image, journal, manifest: new JournalManifest(simEnv(1), journal, image) };
+  return { image, journal, manifest: new LocalManifest(simEnv(1), journal, image) };
 }
 
 function snapshot(image: ManifestImage): Uint8Array {
@@ -56,8 +56,8 @@ function restored(bytes: Uint8Array): ManifestImage {
   return image;
 }
 
-async function createStreams({ journal, manifest }: ReturnType<typeof open>, count: number): Promise<void> {
-  await journal.commit(() => ({ records: manifest.createStreams(count).records, result: undefined }));
+async function createStreams({ manifest }: ReturnType<typeof open>, count: number): Promise<void> {
+  await manifest.createStreams(count);
 }
 
 function holding(
@@ -116,18 +116,18 @@ describe('any history of streams and objects', () => {
         const { image, journal, manifest } = world;
         await createStreams(world, 4);
         for (const one of steps) {
-          await run(one, manifest, journal);
+          await run(one, manifest);
           check(manifest);
         }
         const bytes = snapshot(image);
         const copy = restored(bytes);
         expect(Buffer.compare(snapshot(copy), bytes)).toBe(0);
         const replayed = new ManifestImage();
-        journal.records.forEach((record, n) => replayed.apply(record, n + 1));
+        journal.records.forEach((record) => replayed.apply(record));
         expect(Buffer.compare(snapshot(replayed), bytes)).toBe(0);
         // A restored image goes on as the original does.
         const next = await createRecords(manifest, journal);
-        for (const record of next) copy.apply(record, journal.committedSequence);
+        for (const record of next) copy.apply(record);
         expect(Buffer.compare(snapshot(copy), snapshot(image))).toBe(0);
       }),
       { numRuns: 150 },
@@ -136,7 +136,7 @@ describe('any history of streams and objects', () => {
 });
 
 async function createRecords(
-  manifest: JournalManifest,
+  manifest: LocalManifest,
   journal: RecordingJournal,
 ): Promise<readonly Uint8Array[]> {
   const before = journal.records.length;
@@ -145,7 +145,7 @@ async function createRecords(
   return journal.records.slice(before);
 }
 
-async function run(one: Step, manifest: JournalManifest, journal: RecordingJournal): Promise<void> {
+async function run(one: Step, manifest: LocalManifest): Promise<void> {
   const ids = [...manifest.streamIds()];
   const idOf = (index: number): number => ids[index % Math.max(1, ids.length)] ?? 0;
   switch (one.kind) {
@@ -184,17 +184,13 @@ async function run(one: Step, manifest: JournalManifest, journal: RecordingJourn
       );
     }
     case 'delete':
-      await journal.commit(() => ({
-        records: manifest.deleteStreams([idOf(one.stream)]),
-        result: undefined,
-      }));
-      return;
+      return manifest.deleteStreams([idOf(one.stream)]);
     case 'collect':
       return manifest.removeObjects(manifest.destroyedObjects(Infinity).map((object) => object.objectId));
   }
 }
 
-function check(manifest: JournalManifest): void {
+function check(manifest: LocalManifest): void {
   const named = new Set<number>();
   for (const streamId of manifest.streamIds()) {
     const ranges = manifest.ranges(streamId);
@@ -228,7 +224,7 @@ describe('what cannot be', () => {
     const world = open();
     await createStreams(world, 1);
     const apply = (record: Parameters<typeof encodeRecord>[0]) => () =>
-      world.image.apply(encodeRecord(record), 9);
+      world.image.apply(encodeRecord(record));
     await world.manifest.prepareObjects(2, 1_000);
     const objects = [holding(1, 1, 5, 6)];
     expect(apply({ type: 'objects-committed', atWallMs: 1, objects })).toThrow(/I5/);
@@ -267,7 +263,7 @@ describe('the size of it', () => {
 
     const begun = process.cpuUsage();
     const replayed = new ManifestImage();
-    journal.records.forEach((record, n) => replayed.apply(record, n + 1));
+    journal.records.forEach((record) => replayed.apply(record));
     const bytes = snapshot(image);
     expect(Buffer.compare(snapshot(restored(bytes)), snapshot(replayed))).toBe(0);
     expect(bytes.length / objectCount).toBeLessThan(30);

@@ -1,6 +1,5 @@
 import { MemoryBudget } from '../../broker-runtime/src/base/memory-budget.ts';
 import type { BlockDevice } from '../../broker-runtime/src/ports/block-device.ts';
-import { JournalManifest } from '../../broker-runtime/src/store/journal-manifest.ts';
 import { ManifestImage } from '../../broker-runtime/src/store/manifest-image.ts';
 import {
   DEFAULT_STORE_OPTIONS,
@@ -17,6 +16,7 @@ import { MemoryObjectStore, SimBucket } from '../simulation/world/memory-object-
 import { SimDisk } from '../simulation/world/sim-block-device.ts';
 import { simEnv } from '../simulation/world/sim-env.ts';
 import type { SimEnv } from '../simulation/world/sim-env.ts';
+import { LocalManifest } from './local-manifest.ts';
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
@@ -89,7 +89,7 @@ export class StoreWorld {
   get store(): BrokerStreamStore {
     return this.running.store;
   }
-  get manifest(): JournalManifest {
+  get manifest(): LocalManifest {
     return this.running.manifest;
   }
   get objects(): MemoryObjectStore {
@@ -127,13 +127,7 @@ export class StoreWorld {
   }
 
   createStreams(count: number): Promise<readonly number[]> {
-    const { journal, manifest } = this.running;
-    return this.run(
-      journal.commit(() => {
-        const { streamIds, records } = manifest.createStreams(count);
-        return { records, result: streamIds };
-      }),
-    );
+    return this.run(this.manifest.createStreams(count));
   }
 
   async createStream(): Promise<Stream> {
@@ -142,10 +136,7 @@ export class StoreWorld {
   }
 
   async deleteStream(streamId: number): Promise<void> {
-    const { journal, manifest } = this.running;
-    await this.run(
-      journal.commit(() => ({ records: manifest.deleteStreams([streamId]), result: undefined })),
-    );
+    await this.run(this.manifest.deleteStreams([streamId]));
   }
 
   /** Admits and appends, as producers do. */
@@ -197,7 +188,7 @@ export class StoreWorld {
     const image = new ManifestImage();
     const writer = `start-${nodeEpoch}`;
     const journal = await ConditionalJournal.open(env, objects, [image], { writer });
-    const manifest = new JournalManifest(env, journal, image);
+    const manifest = new LocalManifest(env, journal, image);
     const devices: BlockDevice[] = [this.disk.open()];
     const owner = { clusterId: CLUSTER_ID, nodeId: NODE_ID };
     await formatBlockWal(devices, owner, env);
@@ -211,6 +202,7 @@ export class StoreWorld {
       writer: { clusterId: CLUSTER_ID, nodeId: NODE_ID, nodeEpoch },
       memory,
       options,
+      duties: { compacts: () => true, collectsGarbage: () => true },
       recovered: recovery.groups(),
       startWal: (listener) => BlockWal.open(recovery, walOptions, env, listener),
       // A process that crashed goes on failing for a while; nobody listens.
@@ -224,7 +216,7 @@ export class StoreWorld {
 
 export interface Running {
   readonly store: BrokerStreamStore;
-  readonly manifest: JournalManifest;
+  readonly manifest: LocalManifest;
   readonly journal: ConditionalJournal;
   readonly objects: MemoryObjectStore;
   readonly memory: MemoryBudget;

@@ -22,7 +22,7 @@ export interface PartitionAssignment {
 
 export interface PartitionSetOptions {
   readonly env: Env;
-  readonly store: Pick<StreamStore, 'stream' | 'admit'>;
+  readonly store: Pick<StreamStore, 'stream' | 'admit' | 'forget'>;
   /** The partition if this broker leads it. Asked at every first use. */
   readonly assignment: (topicId: string, partition: number) => PartitionAssignment | undefined;
   /** All partitions this broker leads: each has its turn in maintenance, used or not. */
@@ -92,6 +92,20 @@ export class PartitionSet {
       this.#open.delete(key);
       partition.abandon();
     }
+  }
+
+  /**
+   * Closes a partition that is to move to another broker: answers NOT_LEADER from now on, and resolves when everything
+   * of it is in committed objects. The assignment must name it no more, so that it is not opened again.
+   */
+  async release(topicId: string, index: number, streamIds: readonly number[]): Promise<void> {
+    const key = keyOf(topicId, index);
+    // One that is being opened finds out at its end that it is not wanted any more.
+    await this.#opening.get(key)?.catch(() => undefined);
+    const partition = this.#open.get(key);
+    this.#open.delete(key);
+    await partition?.close();
+    for (const streamId of streamIds) this.#options.store.forget(streamId);
   }
 
   /** Begins the rounds of maintenance; the first comes after a random part of the interval, so brokers do not march in step. */

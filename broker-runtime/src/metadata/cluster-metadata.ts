@@ -37,12 +37,9 @@ export interface ClusterMetadata {
   /** Replaces, sets or removes settings after validation; all or nothing per resource. */
   alterConfigs(changes: readonly ConfigChange[], validateOnly: boolean): Promise<readonly TopicResult[]>;
 
-  /**
-   * Enters this process as the broker `nodeId` and returns its node epoch: the sequence of the journal entry
-   * (protocol 3.4). The same incarnation gets the same answer again.
-   */
-  registerBroker(registration: BrokerRegistration): Promise<number>;
+  /** Every node that ever registered, the gone ones too, in ascending order of ids. */
   brokers(): Iterable<RegisteredBroker>;
+  broker(nodeId: number): RegisteredBroker | undefined;
 
   /** A block of never-used producer ids [first, first + count). */
   allocateProducerIds(count: number): Promise<number>;
@@ -66,6 +63,8 @@ export interface Partition {
   /** The stream of record batches, and the small one for producer-state snapshots and leader epochs. */
   readonly dataStreamId: number;
   readonly stateStreamId: number;
+  /** Where it is about to go: the leader lets go of it and does not open it again. */
+  readonly movingTo?: number | undefined;
 }
 
 export interface CreateTopic {
@@ -99,8 +98,16 @@ export interface ConfigChange {
 export interface MetadataChange {
   readonly created: readonly Topic[];
   readonly deleted: readonly Topic[];
-  /** Topics that grew or whose settings changed. */
+  /** Topics that grew, or whose settings, leaders or moves changed. */
   readonly changed: readonly Topic[];
+  /** Nodes came, went or changed their state. */
+  readonly brokers: boolean;
+}
+
+/** One life of a node. */
+export interface NodeRef {
+  readonly nodeId: number;
+  readonly nodeEpoch: number;
 }
 
 export interface BrokerRegistration {
@@ -108,10 +115,39 @@ export interface BrokerRegistration {
   /** UUID of this process's life, as {@link Random.uuid} gives it. */
   readonly incarnationId: string;
   readonly walKind: string;
+  /** The availability zone; empty when none was given. */
+  readonly zone: string;
 }
 
+/** Where clients reach a broker. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * active: alive as far as anybody knows, or down and not missed yet
+ * fenced: nothing it sends is accepted any more; its WAL must be recovered
+ * clean:  gone, and its WAL holds nothing that is needed: its slot is free
+ */
+export type NodeState = 'active' | 'fenced' | 'clean';
+
 export interface RegisteredBroker extends BrokerRegistration {
+  /** Sequence of the entry that registered it: strictly increasing (I31). */
   readonly nodeEpoch: number;
+  readonly state: NodeState;
+  /** How the life before ended: tells what its WAL may hold. */
+  readonly previous: NodeState | 'none';
+  /** Since it serves: before that it opens what its last life left, and leads nothing new. */
+  readonly endpoint?: Endpoint | undefined;
+  /** Who recovers the WAL of a fenced node. */
+  readonly recovery?: Recovery | undefined;
+}
+
+export interface Recovery {
+  readonly recovererId: number;
+  /** From 1; what an earlier recoverer sends is refused. */
+  readonly attempt: number;
 }
 
 /** One row of DescribeConfigs. */

@@ -2,7 +2,8 @@ import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CorruptionError, invariant } from '../base/errors.ts';
 import { readText, readUvarint, writeText, writeUvarint } from '../base/varint.ts';
 import type { Image, JournalRecord } from '../wal/journal.ts';
-import type { Partition, RegisteredBroker, Topic } from './cluster-metadata.ts';
+import type { MetadataChange, Partition, RegisteredBroker, Topic } from './cluster-metadata.ts';
+import { applyNodeRecord, readNodes, writeNodes } from './image/nodes.ts';
 import {
   decodeRecord,
   encodeRecord,
@@ -11,10 +12,10 @@ import {
   writeSettings,
   writeUuid,
 } from './image/records.ts';
-import type { MetadataRecord, NewPartitions } from './image/records.ts';
+import type { MetadataRecord, NewLeaders, NewPartitions } from './image/records.ts';
 import { collisionKey } from './topic-name.ts';
 
-const SNAPSHOT_VERSION = 1;
+const SNAPSHOT_VERSION = 2;
 /** A partition has a stream of record batches and one of its own state. */
 export const STREAMS_PER_PARTITION = 2;
 
@@ -39,6 +40,8 @@ export class MetadataImage implements Image {
   readonly #brokerSettings = new Map<number, Settings>();
   #clusterSettings: Settings = NO_SETTINGS;
   #partitionCount = 0;
+  readonly #partitionByStream = new Map<number, { readonly topicId: string; readonly index: number }>();
+  #changes = noChanges();
 
   record(record: MetadataRecord): JournalRecord {
     return { kind: this.kind, bytes: encodeRecord(record) };
@@ -66,6 +69,12 @@ export class MetadataImage implements Image {
     return this.#nameByCollisionKey.get(collisionKey(name));
   }
 
+  /** The partition that a stream belongs to. */
+  partitionOfStream(streamId: number): Partition | undefined {
+    const place = this.#partitionByStream.get(streamId);
+    return place === undefined ? undefined : this.topicById(place.topicId)?.partitions[place.index];
+  }
+
   topicSettings(topicId: string): Settings {
     return this.#topics.get(topicId)?.settings ?? NO_SETTINGS;
   }
@@ -86,6 +95,7 @@ export class MetadataImage implements Image {
           'topic ids and names are unique',
           { name },
         );
+        this.#changes.created.add(id);
         this.#putTopic({ id, name, internal, partitions: partitionsOf(0, record.partitions) }, NO_SETTINGS);
         break;
       }
@@ -102,23 +112,12 @@ export class MetadataImage implements Image {
         this.#putTopic(this.#entry(record.topicId).topic, record.settings);
         break;
       case 'broker-configured':
+        // Many broker settings are defaults of topics, so any topic may be another now.
+        for (const id of this.#topics.keys()) this.#changes.changed.add(id);
         if (record.nodeId === undefined) this.#clusterSettings = record.settings;
         else if (record.settings.size === 0) this.#brokerSettings.delete(record.nodeId);
         else this.#brokerSettings.set(record.nodeId, record.settings);
         break;
-      case 'broker-registered': {
-        const { nodeId, incarnationId, walKind } = record;
-        invariant(
-          sequence > (this.brokers.get(nodeId)?.nodeEpoch ?? 0),
-          'I31',
-          'node epochs strictly increase',
-          {
-            nodeId,
-          },
-        );
-        this.brokers.set(nodeId, { nodeId, incarnationId, walKind, nodeEpoch: sequence });
-        break;
-      }
       case 'producer-ids-allocated':
         invariant(
           record.nextProducerId > this.nextProducerId,
@@ -128,10 +127,46 @@ export class MetadataImage implements Image {
         );
         this.nextProducerId = record.nextProducerId;
         break;
+      case 'node-registered':
+      case 'node-serving':
+      case 'node-fenced':
+      case 'recovery-assigned':
+      case 'node-clean':
+        applyNodeRecord(this.brokers, record, sequence);
+        this.#changes.brokers = true;
+        break;
+      case 'leaders-changed':
+        for (const { topicId, leaders } of record.topics) this.#changeLeaders(topicId, leaders);
+        break;
+      case 'partition-moving': {
+        const { topic, settings } = this.#entry(record.topicId);
+        const partitions = [...topic.partitions];
+        const partition = partitions[record.index];
+        invariant(partition !== undefined, 'I5', 'records name existing partitions', { ...record });
+        partitions[record.index] = { ...partition, movingTo: record.toNodeId };
+        this.#putTopic({ ...topic, partitions }, settings);
+        break;
+      }
     }
   }
 
+  /** What changed since this was asked last, for those who must act on it. */
+  takeChanges(): MetadataChange {
+    const { created, deleted, changed, brokers } = this.#changes;
+    this.#changes = noChanges();
+    const existing = (ids: ReadonlySet<string>): readonly Topic[] =>
+      [...ids].flatMap((id) => this.topicById(id) ?? []);
+    return {
+      created: existing(created),
+      deleted: [...deleted.values()],
+      changed: existing(changed),
+      brokers,
+    };
+  }
+
   clear(): void {
+    for (const { topic } of this.#topics.values()) this.#changes.deleted.set(topic.id, topic);
+    this.#changes.brokers = true;
     this.nextProducerId = 0;
     this.brokers.clear();
     this.#topics.clear();
@@ -140,27 +175,22 @@ export class MetadataImage implements Image {
     this.#brokerSettings.clear();
     this.#clusterSettings = NO_SETTINGS;
     this.#partitionCount = 0;
+    this.#partitionByStream.clear();
   }
 
   /*
    * Snapshot: version u8, then (numbers are uvarints)
    *   nextProducerId
-   *   count, then for each broker by node id: nodeId incarnationId walKind nodeEpoch
+   *   count, then for each node by id: its registration, nodeEpoch, state(u8), previous(u8), recovererId+1 or 0, attempt, host, port
    *   settings of all brokers
    *   count, then for each broker with settings by node id: nodeId settings
    *   count, then for each topic by name: topicId name internal(u8) settings
-   *     count, then for each partition: leaderEpoch leaderId dataStreamId stateStreamId
+   *     count, then for each partition: leaderEpoch leaderId dataStreamId stateStreamId movingTo+1 or 0
    */
   writeSnapshot(writer: ByteWriter): void {
     writer.uint8(SNAPSHOT_VERSION);
     writeUvarint(writer, this.nextProducerId);
-    writeUvarint(writer, this.brokers.size);
-    for (const [nodeId, broker] of byKey(this.brokers)) {
-      writeUvarint(writer, nodeId);
-      writeText(writer, broker.incarnationId);
-      writeText(writer, broker.walKind);
-      writeUvarint(writer, broker.nodeEpoch);
-    }
+    writeNodes(writer, byKey(this.brokers));
     writeSettings(writer, this.#clusterSettings);
     writeUvarint(writer, this.#brokerSettings.size);
     for (const [nodeId, settings] of byKey(this.#brokerSettings)) {
@@ -180,6 +210,7 @@ export class MetadataImage implements Image {
         writeUvarint(writer, partition.leaderId);
         writeUvarint(writer, partition.dataStreamId);
         writeUvarint(writer, partition.stateStreamId);
+        writeUvarint(writer, partition.movingTo === undefined ? 0 : partition.movingTo + 1);
       }
     }
   }
@@ -193,12 +224,7 @@ export class MetadataImage implements Image {
       );
     }
     this.nextProducerId = readUvarint(reader);
-    for (let left = readUvarint(reader); left > 0; left--) {
-      const nodeId = readUvarint(reader);
-      const incarnationId = readText(reader);
-      const walKind = readText(reader);
-      this.brokers.set(nodeId, { nodeId, incarnationId, walKind, nodeEpoch: readUvarint(reader) });
-    }
+    for (const broker of readNodes(reader)) this.brokers.set(broker.nodeId, broker);
     this.#clusterSettings = readSettings(reader);
     for (let left = readUvarint(reader); left > 0; left--) {
       this.#brokerSettings.set(readUvarint(reader), readSettings(reader));
@@ -211,12 +237,21 @@ export class MetadataImage implements Image {
       const partitions = Array.from({ length: readUvarint(reader) }, (_, index) =>
         readPartition(reader, index),
       );
+      // Known before the reload: changed, for all we know.
+      if (!this.#changes.deleted.delete(id)) this.#changes.created.add(id);
       this.#putTopic({ id, name, internal, partitions }, settings);
     }
   }
 
   #putTopic(topic: Topic, settings: Settings): void {
-    this.#partitionCount += topic.partitions.length - (this.topicById(topic.id)?.partitions.length ?? 0);
+    const known = this.topicById(topic.id)?.partitions.length ?? 0;
+    this.#partitionCount += topic.partitions.length - known;
+    if (!this.#changes.created.has(topic.id)) this.#changes.changed.add(topic.id);
+    for (const partition of topic.partitions.slice(known)) {
+      const place = { topicId: topic.id, index: partition.index };
+      this.#partitionByStream.set(partition.dataStreamId, place);
+      this.#partitionByStream.set(partition.stateStreamId, place);
+    }
     this.#topics.set(topic.id, { topic, settings });
     this.#idByName.set(topic.name, topic.id);
     this.#nameByCollisionKey.set(collisionKey(topic.name), topic.name);
@@ -228,6 +263,29 @@ export class MetadataImage implements Image {
     this.#topics.delete(topicId);
     this.#idByName.delete(topic.name);
     this.#nameByCollisionKey.delete(collisionKey(topic.name));
+    for (const { dataStreamId, stateStreamId } of topic.partitions) {
+      this.#partitionByStream.delete(dataStreamId);
+      this.#partitionByStream.delete(stateStreamId);
+    }
+    this.#changes.changed.delete(topicId);
+    // Created and deleted unseen: nobody has to know.
+    if (!this.#changes.created.delete(topicId)) this.#changes.deleted.set(topicId, topic);
+  }
+
+  #changeLeaders(topicId: string, leaders: NewLeaders['leaders']): void {
+    const { topic, settings } = this.#entry(topicId);
+    const partitions = [...topic.partitions];
+    for (const { index, leaderId } of leaders) {
+      const partition = partitions[index];
+      invariant(partition !== undefined, 'I5', 'records name existing partitions', { topicId, index });
+      partitions[index] = {
+        ...partition,
+        leaderId,
+        leaderEpoch: partition.leaderEpoch + 1,
+        movingTo: undefined,
+      };
+    }
+    this.#putTopic({ ...topic, partitions }, settings);
   }
 
   #entry(topicId: string): TopicEntry {
@@ -254,7 +312,24 @@ function readPartition(reader: ByteReader, index: number): Partition {
     leaderId: readUvarint(reader),
     dataStreamId: readUvarint(reader),
     stateStreamId: readUvarint(reader),
+    movingTo: readMovingTo(reader),
   };
+}
+
+function readMovingTo(reader: ByteReader): number | undefined {
+  const node = readUvarint(reader);
+  return node === 0 ? undefined : node - 1;
+}
+
+interface Changes {
+  readonly created: Set<string>;
+  readonly deleted: Map<string, Topic>;
+  readonly changed: Set<string>;
+  brokers: boolean;
+}
+
+function noChanges(): Changes {
+  return { created: new Set(), deleted: new Map(), changed: new Set(), brokers: false };
 }
 
 /** Entries in the order of keys, so that equal states are equal bytes (I20). */

@@ -1,20 +1,17 @@
-import type { Journal } from '../wal/journal.ts';
-import type { MetadataImage } from './metadata-image.ts';
+import type { Commands } from './commands.ts';
 
-/** Ids taken from the journal at a time (Kafka's `ProducerIdsBlock`): small requests cost one entry for so many. */
+/** Ids taken from the controller at a time (Kafka's `ProducerIdsBlock`): small requests cost one entry for so many. */
 const BLOCK_IDS = 1_000;
 
 /** Producer ids that were never used before, not even by a process that died: what is left of its block is skipped. */
 export class ProducerIdBlocks {
-  readonly #journal: Journal;
-  readonly #image: MetadataImage;
+  readonly #commands: Commands;
   #next = 0;
   #end = 0;
   #refill: Promise<void> | undefined;
 
-  constructor(journal: Journal, image: MetadataImage) {
-    this.#journal = journal;
-    this.#image = image;
+  constructor(commands: Commands) {
+    this.#commands = commands;
   }
 
   /** The first of `count` consecutive ids. */
@@ -39,13 +36,6 @@ export class ProducerIdBlocks {
   }
 
   #reserve(count: number): Promise<number> {
-    return this.#journal.commit(() => {
-      const first = this.#image.nextProducerId;
-      const nextProducerId = first + count;
-      return {
-        records: [this.#image.record({ type: 'producer-ids-allocated', nextProducerId })],
-        result: first,
-      };
-    });
+    return this.#commands.send('producer-ids.allocate', { count });
   }
 }

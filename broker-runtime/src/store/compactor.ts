@@ -35,7 +35,7 @@ export class Compactor {
     this.#isClosed = true;
   }
 
-  /** One round over all streams. Returns how many merges were committed; 0 at once when a round is under way. */
+  /** One round over all streams that are ours. Returns how many merges were committed; 0 at once when a round is under way. */
   async run(): Promise<number> {
     if (this.#isRunning) return 0;
     this.#isRunning = true;
@@ -47,12 +47,13 @@ export class Compactor {
   }
 
   async #round(): Promise<number> {
-    const { env, manifest } = this.#context;
+    const { env, manifest, duties } = this.#context;
     let merged = 0;
     let looked = 0;
     for (const streamId of [...manifest.streamIds()]) {
       looked++;
       if (looked % STREAMS_PER_TURN === 0) await nextTurn(env);
+      if (!duties.compacts(streamId)) continue;
       // A stream may have several runs to merge; each merge makes the plan anew.
       while (!this.#isClosed && (await this.#mergeOnce(streamId))) merged++;
     }

@@ -25,8 +25,6 @@ export class ManifestImage implements Image {
   readonly #objects = new Map<number, ObjectEntry>();
   readonly #prepared = new Set<number>();
   readonly #destroyed = new Set<number>();
-  /** The newest entry that created streams, and the first of them: images are one entry ahead of the log at most. */
-  #newestStreams = { sequence: 0, firstStreamId: 1 };
 
   record(record: ManifestRecord): JournalRecord {
     return { kind: this.kind, bytes: encodeRecord(record) };
@@ -42,36 +40,25 @@ export class ManifestImage implements Image {
     return [...this.#prepared].filter((objectId) => this.#entry(objectId).atWallMs <= nowWallMs);
   }
 
-  /** Objects destroyed at or before `beforeWallMs` by an entry up to `committedSequence`. */
-  destroyed(beforeWallMs: number, committedSequence: number): readonly ObjectRecord[] {
+  /** Objects destroyed at or before `beforeWallMs`. */
+  destroyed(beforeWallMs: number): readonly ObjectRecord[] {
     const found: ObjectRecord[] = [];
     for (const objectId of this.#destroyed) {
       const entry = this.#entry(objectId);
-      if (entry.atWallMs <= beforeWallMs && entry.changedBySequence <= committedSequence) {
-        found.push(recordOf(objectId, entry));
-      }
+      if (entry.atWallMs <= beforeWallMs) found.push(recordOf(objectId, entry));
     }
     return found;
   }
 
-  /** Whether the stream was created by an entry up to `committedSequence`. */
-  isCreated(streamId: number, committedSequence: number): boolean {
-    const { sequence, firstStreamId } = this.#newestStreams;
-    return streamId < firstStreamId || sequence <= committedSequence;
-  }
-
-  apply(bytes: Uint8Array, sequence: number): void {
+  apply(bytes: Uint8Array): void {
     const record = decodeRecord(bytes);
     switch (record.type) {
       case 'streams-created':
         invariant(record.firstStreamId === this.nextStreamId, 'I5', 'stream ids are never reused', record);
-        if (this.#newestStreams.sequence !== sequence) {
-          this.#newestStreams = { sequence, firstStreamId: record.firstStreamId };
-        }
         for (let n = 0; n < record.count; n++) this.#addStream(this.nextStreamId++);
         break;
       case 'streams-deleted':
-        for (const streamId of record.streamIds) this.#deleteStream(streamId, record.atWallMs, sequence);
+        for (const streamId of record.streamIds) this.#deleteStream(streamId, record.atWallMs);
         break;
       case 'objects-prepared':
         invariant(record.firstObjectId === this.nextObjectId, 'I23', 'object ids are never reused', record);
@@ -83,16 +70,15 @@ export class ManifestImage implements Image {
             atWallMs: record.deadlineWallMs,
             footerCrc32c: undefined,
             liveRanges: 0,
-            changedBySequence: sequence,
           });
           this.#prepared.add(objectId);
         }
         break;
       case 'objects-committed':
-        this.#commit(record.objects, record.atWallMs, sequence);
+        this.#commit(record.objects, record.atWallMs);
         break;
       case 'ranges-replaced':
-        this.#replace(record, sequence);
+        this.#replace(record);
         break;
       case 'stream-trimmed': {
         const stream = this.#stream(record.streamId);
@@ -100,7 +86,7 @@ export class ManifestImage implements Image {
           streamId: record.streamId,
         });
         stream.startOffset = record.startOffset;
-        this.#dropTrimmed(record.streamId, stream, record.atWallMs, sequence);
+        this.#dropTrimmed(record.streamId, stream, record.atWallMs);
         break;
       }
       case 'objects-expired':
@@ -108,7 +94,7 @@ export class ManifestImage implements Image {
           invariant(this.#entry(objectId).state === 'prepared', 'I24', 'only prepared objects expire', {
             objectId,
           });
-          this.#destroy(objectId, record.atWallMs, sequence);
+          this.#destroy(objectId, record.atWallMs);
         }
         break;
       case 'objects-removed':
@@ -131,7 +117,6 @@ export class ManifestImage implements Image {
   clear(): void {
     this.nextStreamId = 1;
     this.nextObjectId = 1;
-    this.#newestStreams = { sequence: 0, firstStreamId: 1 };
     this.streams.clear();
     this.#objects.clear();
     this.#prepared.clear();
@@ -177,16 +162,16 @@ export class ManifestImage implements Image {
     return stream;
   }
 
-  #deleteStream(streamId: number, atWallMs: number, sequence: number): void {
+  #deleteStream(streamId: number, atWallMs: number): void {
     const { ranges } = this.#stream(streamId);
-    while (ranges.length > 0) this.#release(ranges.shift().objectId, atWallMs, sequence);
+    while (ranges.length > 0) this.#release(ranges.shift().objectId, atWallMs);
     this.streams.delete(streamId);
   }
 
-  #commit(objects: readonly CommittedObject[], atWallMs: number, sequence: number): void {
+  #commit(objects: readonly CommittedObject[], atWallMs: number): void {
     const touched = new Set<number>();
     for (const object of objects) {
-      this.#markCommitted(object, sequence);
+      this.#markCommitted(object);
       for (const { streamId, ...rest } of object.ranges) {
         const stream = this.#stream(streamId);
         invariant(
@@ -205,36 +190,36 @@ export class ManifestImage implements Image {
         stream.committedOffset = range.endOffset;
         touched.add(streamId);
       }
-      if (object.ranges.length === 0) this.#destroy(object.objectId, atWallMs, sequence);
+      if (object.ranges.length === 0) this.#destroy(object.objectId, atWallMs);
     }
     // What was trimmed before it was uploaded.
-    for (const streamId of touched) this.#dropTrimmed(streamId, this.#stream(streamId), atWallMs, sequence);
+    for (const streamId of touched) this.#dropTrimmed(streamId, this.#stream(streamId), atWallMs);
   }
 
-  #replace(record: ManifestRecord & { readonly type: 'ranges-replaced' }, sequence: number): void {
+  #replace(record: ManifestRecord & { readonly type: 'ranges-replaced' }): void {
     const { streamId, startOffset, endOffset, objects } = record;
     const stream = this.#stream(streamId);
     const inserted: StreamRange[] = [];
     for (const object of objects) {
-      this.#markCommitted(object, sequence);
+      this.#markCommitted(object);
       for (const range of object.ranges) inserted.push(withoutStream(range, object.objectId));
     }
     const first = stream.ranges.firstEndingAbove(startOffset);
     const count = stream.ranges.firstEndingAbove(endOffset - 1) + 1 - first;
     for (const old of stream.ranges.replace(first, count, inserted)) {
       stream.destroyed.add(streamId, old);
-      this.#release(old.objectId, record.atWallMs, sequence);
+      this.#release(old.objectId, record.atWallMs);
     }
     for (const range of inserted) stream.ever.add(streamId, range);
     this.#checkSums(streamId, stream);
   }
 
-  #dropTrimmed(streamId: number, stream: StreamEntry, atWallMs: number, sequence: number): void {
+  #dropTrimmed(streamId: number, stream: StreamEntry, atWallMs: number): void {
     const { ranges } = stream;
     while (ranges.length > 0 && ranges.at(0).endOffset <= stream.startOffset) {
       const range = ranges.shift();
       stream.destroyed.add(streamId, range);
-      this.#release(range.objectId, atWallMs, sequence);
+      this.#release(range.objectId, atWallMs);
     }
     this.#checkSums(streamId, stream);
   }
@@ -246,7 +231,7 @@ export class ManifestImage implements Image {
     });
   }
 
-  #markCommitted(object: CommittedObject, sequence: number): void {
+  #markCommitted(object: CommittedObject): void {
     const entry = this.#entry(object.objectId);
     invariant(entry.state === 'prepared', 'I24', 'only prepared objects are committed', {
       objectId: object.objectId,
@@ -257,12 +242,11 @@ export class ManifestImage implements Image {
     entry.atWallMs = 0;
     entry.footerCrc32c = object.footerCrc32c;
     entry.liveRanges = object.ranges.length;
-    entry.changedBySequence = sequence;
     this.#prepared.delete(object.objectId);
   }
 
   /** One range less lies in the object. */
-  #release(objectId: number, atWallMs: number, sequence: number): void {
+  #release(objectId: number, atWallMs: number): void {
     const entry = this.#entry(objectId);
     entry.liveRanges--;
     invariant(
@@ -273,14 +257,13 @@ export class ManifestImage implements Image {
         objectId,
       },
     );
-    if (entry.liveRanges === 0) this.#destroy(objectId, atWallMs, sequence);
+    if (entry.liveRanges === 0) this.#destroy(objectId, atWallMs);
   }
 
-  #destroy(objectId: number, atWallMs: number, sequence: number): void {
+  #destroy(objectId: number, atWallMs: number): void {
     const entry = this.#entry(objectId);
     entry.state = 'destroyed';
     entry.atWallMs = atWallMs;
-    entry.changedBySequence = sequence;
     this.#prepared.delete(objectId);
     this.#destroyed.add(objectId);
   }

@@ -1,32 +1,14 @@
 import { MillraceError } from '../base/errors.ts';
-import type { JournalRecord } from '../wal/journal.ts';
 import type { StreamRange } from './stream.ts';
 
 /**
  * What is true about streams and objects: which streams exist, where each begins, which object holds which of
- * their ranges, and which objects may be deleted. The store commits through this interface; the life of an object
- * is PREPARED → COMMITTED → DESTROYED → REMOVED (protocol 3.8) and deletion acts on state only.
+ * their ranges, and which objects may be deleted. Only what is committed.
  */
-export interface Manifest {
-  /**
-   * The records that create `count` streams from the next free id on; committed by the caller with its own records.
-   * Called inside the caller's decision, once: two calls in one decision would give out the same ids.
-   */
-  createStreams(count: number): {
-    readonly streamIds: readonly number[];
-    readonly records: readonly JournalRecord[];
-  };
-  /** The records that delete streams: their ranges are dropped, objects nobody refers to become DESTROYED. */
-  deleteStreams(streamIds: readonly number[]): readonly JournalRecord[];
-
+export interface ManifestView {
   streamIds(): Iterable<number>;
   hasStream(streamId: number): boolean;
-  /**
-   * The stream exists and the entry that created it is committed. Before that its records must not be acknowledged: a
-   * crash may still undo the stream, and nobody would miss them.
-   */
-  isCreated(streamId: number): boolean;
-  /** First readable offset. */
+  /** First readable offset. @throws {UnknownStreamError} as all that ask about one stream */
   startOffset(streamId: number): number;
   /** One past the last offset in committed objects. */
   committedOffset(streamId: number): number;
@@ -35,7 +17,18 @@ export interface Manifest {
   /** The range that holds `offset`, else the first one after it; found in logarithmic time. */
   rangeAt(streamId: number, offset: number): StreamRange | undefined;
   object(objectId: number): ObjectRecord | undefined;
+  /** Objects whose bytes nobody may need any more, destroyed at or before the given moment by a committed entry. */
+  destroyedObjects(beforeWallMs: number): readonly ObjectRecord[];
+  /** Prepared objects whose deadline is at or before the given moment. */
+  expiredObjects(nowWallMs: number): readonly number[];
+}
 
+/**
+ * How the store changes it; the life of an object is PREPARED → COMMITTED → DESTROYED → REMOVED (protocol 3.8) and
+ * deletion acts on state only. Each change may be repeated when its answer was lost: what is done already is a
+ * success that changes nothing (only ids prepared in vain expire).
+ */
+export interface ManifestChanges {
   /** Reserves ids for objects about to be uploaded. An object not committed by the deadline is destroyed. */
   prepareObjects(count: number, deadlineWallMs: number): Promise<readonly number[]>;
 
@@ -56,13 +49,13 @@ export interface Manifest {
   /** @throws {UnknownStreamError} (rejects) */
   trimStream(streamId: number, newStartOffset: number): Promise<void>;
 
-  /** Objects whose bytes nobody may need any more, destroyed at or before the given moment by a committed entry. */
-  destroyedObjects(beforeWallMs: number): readonly ObjectRecord[];
   /** Marks prepared objects whose deadline passed as destroyed. */
   expirePrepared(nowWallMs: number): Promise<void>;
   /** The bytes of these DESTROYED objects were deleted. */
   removeObjects(objectIds: readonly number[]): Promise<void>;
 }
+
+export interface Manifest extends ManifestView, ManifestChanges {}
 
 export type ObjectState = 'prepared' | 'committed' | 'destroyed';
 

@@ -125,6 +125,15 @@ export interface StoreContext {
   readonly writer: WriterIdentity;
   readonly memory: MemoryBudget;
   readonly options: StoreOptions;
+  readonly duties: StoreDuties;
+}
+
+/** What a broker has to care for besides what it appends; asked anew each time, because leadership moves. */
+export interface StoreDuties {
+  /** A stream is compacted by its leader alone. */
+  readonly compacts: (streamId: number) => boolean;
+  /** One broker of the cluster deletes what is dead. */
+  readonly collectsGarbage: () => boolean;
 }
 
 /** Memory the store sets aside from its budget. The WAL's groups, which the tail cache shares, are the WAL's. */

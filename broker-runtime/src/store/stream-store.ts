@@ -1,4 +1,4 @@
-import { ClosedError, messageOf } from '../base/errors.ts';
+import { ClosedError, invariant, messageOf } from '../base/errors.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { Wal, WalGroup, WalListener } from '../wal/wal.ts';
 import { BlockCache } from './block-cache.ts';
@@ -20,6 +20,7 @@ import { Uploader } from './uploader.ts';
 export { DEFAULT_STORE_OPTIONS, storeMemoryBytes } from './options.ts';
 export type { StoreContext, StoreOptions, WriterIdentity } from './options.ts';
 export { RangesChangedError } from './range-rewriter.ts';
+export { recoverStreams } from './recovery.ts';
 export type { RecoveredEntries, RecoveryReport } from './recovery.ts';
 export type { ScrubReport } from './garbage-collector.ts';
 
@@ -68,7 +69,7 @@ export class BrokerStreamStore implements StreamStore {
   #services: StreamServices | undefined;
   #admissionsWaiting = 0;
   #failure: Error | undefined;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<boolean> | undefined;
 
   /** Use {@link openStreamStore}. */
   constructor(context: StreamStoreOpening, recovery: RecoveryReport) {
@@ -118,7 +119,9 @@ export class BrokerStreamStore implements StreamStore {
       rewriter: this.#rewriter,
     };
     this.#repeat('compaction', options.compactionIntervalMs, () => this.#compactor.run());
-    this.#repeat('garbage', options.garbageIntervalMs, () => this.collectGarbage());
+    this.#repeat('garbage', options.garbageIntervalMs, async () => {
+      if (this.#context.duties.collectsGarbage()) await this.collectGarbage();
+    });
   }
 
   admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
@@ -146,6 +149,22 @@ export class BrokerStreamStore implements StreamStore {
     const handle = new StreamHandle(streamId, services);
     this.#streams.set(streamId, handle);
     return handle;
+  }
+
+  forget(streamId: number): void {
+    const handle = this.#streams.get(streamId);
+    if (handle === undefined) return;
+    const { manifest } = this.#running();
+    const { endOffset } = handle;
+    invariant(
+      !manifest.hasStream(streamId) || manifest.committedOffset(streamId) === endOffset,
+      'I5',
+      'a stream is let go of when all of it is in committed objects',
+      { streamId, endOffset },
+    );
+    this.#streams.delete(streamId);
+    // Whoever leads it now may compact it; when it comes back, readers must find what is in objects then.
+    this.#tail.hide(streamId, endOffset);
   }
 
   status(): StoreStatus {
@@ -180,24 +199,25 @@ export class BrokerStreamStore implements StreamStore {
     return this.#garbage.scrub(mode);
   }
 
-  close(): Promise<void> {
+  close(): Promise<boolean> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<boolean> {
     const { wal, uploader } = this.#running();
     this.#compactor.close();
     this.#rewriter.close();
     for (const timer of this.#timers) timer.cancel();
-    await this.#uploadRest(uploader);
+    const isEmpty = await this.#uploadRest(uploader);
     uploader.stop(new ClosedError('the store was closed'));
     await wal.close();
     this.#tail.close();
+    return isEmpty && this.#failure === undefined;
   }
 
   /** What cannot be uploaded in time stays in the WAL: slower for the next start, but safe. */
-  async #uploadRest(uploader: Uploader): Promise<void> {
+  async #uploadRest(uploader: Uploader): Promise<boolean> {
     const { env, options } = this.#context;
     let newest = -1;
     for (const { lastSequence } of this.#streams.values()) newest = Math.max(newest, lastSequence);
@@ -213,6 +233,7 @@ export class BrokerStreamStore implements StreamStore {
     const outcome = await Promise.race([flushed, late]);
     timedOut.abort();
     if (outcome !== 'flushed') env.events.warn('store.closed-with-rest', { reason: outcome });
+    return outcome === 'flushed';
   }
 
   /** In the WAL's completion, group by group: cache first, so that whoever is told can read at once. */

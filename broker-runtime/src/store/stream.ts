@@ -106,9 +106,17 @@ export interface StreamStore {
   admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
   /** @throws {UnknownStreamError} */
   stream(streamId: number): Stream;
+  /**
+   * Another broker appends to the stream from now on; all of it is in committed objects (see {@link Stream.flush}). The
+   * handles given out must not be used any more; when the stream comes back, `stream` gives a fresh one.
+   */
+  forget(streamId: number): void;
   status(): StoreStatus;
-  /** Uploads everything, so that the next start has nothing to replay, then closes the WAL. */
-  close(): Promise<void>;
+  /**
+   * Uploads everything, so that the next start has nothing to replay, then closes the WAL.
+   * @returns whether nothing is left in the WAL that is not in committed objects
+   */
+  close(): Promise<boolean>;
 }
 
 export interface StoreStatus {

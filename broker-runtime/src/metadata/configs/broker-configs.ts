@@ -46,6 +46,13 @@ const START_ROWS: readonly Row[] = [
   ['advertised.listeners', LIST, null, 'The addresses clients are told to connect to.'],
   ['broker.id', INT, '-1', 'The id of this broker; the same as node.id.'],
   ['broker.rack', STRING, null, 'The availability zone of this broker.'],
+  [
+    'broker.session.timeout.ms',
+    INT,
+    '6000',
+    'A broker that is silent for longer is declared dead and its log taken over; the same for all brokers of a cluster.',
+    { min: 500 },
+  ],
   ['controller.listener.names', LIST, null, 'Kept for tools. Controllers are not elected over listeners.'],
   ['inter.broker.listener.name', STRING, null, 'The listener that brokers use among themselves.'],
   [

@@ -1,6 +1,6 @@
 import type { JournalRecord } from '../../wal/journal.ts';
 import { Errors } from '../../wire/errors.ts';
-import type { ConfigChange, CreateTopic, Topic, TopicResult } from '../cluster-metadata.ts';
+import type { ConfigChange, CreateTopic, TopicResult } from '../cluster-metadata.ts';
 import { brokerDefinition, topicDefinition } from '../configs.ts';
 import type { EffectiveConfigs } from '../configs.ts';
 import { decided } from '../decided.ts';
@@ -12,15 +12,13 @@ import type { ConfigDefinition } from './definition.ts';
 
 export interface ConfigContext {
   readonly image: MetadataImage;
-  /** The broker that decides; it is there even before it is registered. */
+  /** The node that decides: its settings given at start count for all. */
   readonly brokerId: number;
   readonly configs: (brokerId: number) => EffectiveConfigs;
 }
 
 interface Accepted {
   readonly record: JournalRecord;
-  /** Topics whose effective settings may be others now. */
-  readonly changed: readonly Topic[];
 }
 
 /** Decides about settings: run inside a decision of the journal. Each resource is changed as a whole or not at all. */
@@ -30,7 +28,6 @@ export function decideConfigs(
   context: ConfigContext,
 ): Decided {
   const records: JournalRecord[] = [];
-  const changed = new Map<string, Topic>();
   const keys = changes.map(({ resource }) => `${resource.type} ${resource.name}`);
   const results = changes.map((change, n): TopicResult => {
     if (keys.indexOf(keys[n] ?? '') !== keys.lastIndexOf(keys[n] ?? '')) {
@@ -40,10 +37,9 @@ export function decideConfigs(
     const outcome = resource.type === 'topic' ? decideTopic(change, context) : decideBroker(change, context);
     if ('error' in outcome) return outcome;
     records.push(outcome.record);
-    for (const topic of outcome.changed) changed.set(topic.id, topic);
     return { error: Errors.NONE };
   });
-  return validateOnly ? decided(results) : decided(results, records, { changed: [...changed.values()] });
+  return validateOnly ? decided(results) : decided(results, records);
 }
 
 /** The settings of a topic to be created, or why they are refused. */
@@ -71,7 +67,7 @@ function decideTopic(change: ConfigChange, { image, brokerId, configs }: ConfigC
   if ('error' in altered) return altered;
   const { settings } = altered;
   const record = image.record({ type: 'topic-configured', topicId: topic.id, settings });
-  return { record, changed: [topic] };
+  return { record };
 }
 
 function alterTopic(
@@ -104,7 +100,7 @@ function decideBroker(change: ConfigChange, context: ConfigContext): Accepted | 
       message: `Node id must be an integer, but it is: ${resourceName}`,
     };
   }
-  if (nodeId !== undefined && nodeId !== context.brokerId && !image.brokers.has(nodeId)) {
+  if (nodeId !== undefined && !image.brokers.has(nodeId)) {
     return { error: Errors.INVALID_REQUEST, message: `No broker with id ${nodeId} is registered.` };
   }
   const effective = context.configs(nodeId ?? context.brokerId);
@@ -115,11 +111,7 @@ function decideBroker(change: ConfigChange, context: ConfigContext): Accepted | 
   });
   if ('error' in altered) return altered;
   const { settings } = altered;
-  // Many broker settings are defaults of topics, so any topic may be another now.
-  return {
-    record: image.record({ type: 'broker-configured', nodeId, settings }),
-    changed: [...image.topics()],
-  };
+  return { record: image.record({ type: 'broker-configured', nodeId, settings }) };
 }
 
 function alterableBrokerSetting(name: string): ConfigDefinition | string {

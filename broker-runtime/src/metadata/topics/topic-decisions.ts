@@ -1,6 +1,6 @@
 import { invariant } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
-import type { Manifest } from '../../store/manifest.ts';
+import type { ManifestDecisions } from '../../store/manifest-decisions.ts';
 import type { JournalRecord } from '../../wal/journal.ts';
 import { Errors } from '../../wire/errors.ts';
 import type { CreateTopic, Topic, TopicResult } from '../cluster-metadata.ts';
@@ -12,6 +12,7 @@ import type { Decided } from '../decided.ts';
 import { partitionsOf, STREAMS_PER_PARTITION } from '../metadata-image.ts';
 import type { MetadataImage } from '../metadata-image.ts';
 import { collisionKey } from '../topic-name.ts';
+import { servingNodeIds } from '../nodes/node-decisions.ts';
 import { newTopicId, ZERO_TOPIC_ID } from './topic-id.ts';
 import { isInternal, planGrowth, planTopic } from './topic-plan.ts';
 import type { PlanContext, TopicLimits } from './topic-plan.ts';
@@ -19,8 +20,8 @@ import type { PlanContext, TopicLimits } from './topic-plan.ts';
 export interface TopicDecisionsParts {
   readonly env: Env;
   readonly image: MetadataImage;
-  readonly manifest: Manifest;
-  readonly brokerId: number;
+  /** Streams are created and deleted in the entries that create and delete their topics. */
+  readonly manifest: ManifestDecisions;
   readonly limits: TopicLimits;
   readonly configs: () => EffectiveConfigs;
 }
@@ -45,19 +46,17 @@ export class TopicDecisions {
     const planned = plans.filter((plan): plan is Planned => 'topicId' in plan);
     const partitions = planned.reduce((sum, { leaderIds }) => sum + leaderIds.length, 0);
     // Once for all topics: ids are given out anew with every call until the records are applied.
-    const streams = validateOnly ? { streamIds: [], records: [] } : this.#createStreams(partitions);
+    const streams = validateOnly ? { result: [], records: [] } : this.#createStreams(partitions);
     const records: JournalRecord[] = [...streams.records];
-    const created: Topic[] = [];
-    let firstStreamId = streams.streamIds[0] ?? 0;
+    let firstStreamId = streams.result[0] ?? 0;
     const results = plans.map((plan): TopicResult => {
       if (!('topicId' in plan)) return plan;
       const topic = topicOf(plan, firstStreamId);
       firstStreamId += plan.leaderIds.length * STREAMS_PER_PARTITION;
-      created.push(topic);
       records.push(...this.#recordsOf(plan, topic));
       return { error: Errors.NONE, topic };
     });
-    return validateOnly ? decided(results) : decided(results, records, { created });
+    return validateOnly ? decided(results) : decided(results, records);
   }
 
   delete(topicIds: readonly string[]): Decided {
@@ -81,9 +80,9 @@ export class TopicDecisions {
     );
     const records = [
       ...deleted.map(({ id: topicId }) => image.record({ type: 'topic-deleted', topicId })),
-      ...manifest.deleteStreams(streamIds),
+      ...manifest.deleteStreams(streamIds).records,
     ];
-    return decided(results, records, { deleted });
+    return decided(results, records);
   }
 
   grow(
@@ -104,10 +103,10 @@ export class TopicDecisions {
     if (isRefusal(leaderIds)) return refused(leaderIds);
     const results: TopicResult[] = [{ error: Errors.NONE, topic }];
     if (validateOnly) return decided(results);
-    const { streamIds, records } = this.#createStreams(leaderIds.length);
+    const { result: streamIds, records } = this.#createStreams(leaderIds.length);
     const partitions = { firstStreamId: streamIds[0] ?? 0, leaderIds };
     const added = image.record({ type: 'partitions-added', topicId: topic.id, partitions });
-    return decided(results, [...records, added], { changed: [topic] });
+    return decided(results, [...records, added]);
   }
 
   /** One plan or refusal per request. Later topics of a request see the names and partitions of earlier ones. */
@@ -141,11 +140,11 @@ export class TopicDecisions {
   }
 
   #planContext(): PlanContext {
-    const { image, limits, brokerId } = this.#parts;
+    const { image, limits } = this.#parts;
     const configs = this.#parts.configs();
     return {
       limits,
-      liveBrokerIds: [brokerId],
+      liveBrokerIds: servingNodeIds(image),
       defaultPartitions: Number(configs.brokerSetting('num.partitions')),
       defaultReplicationFactor: Number(configs.brokerSetting('default.replication.factor')),
       partitionCount: image.partitionCount,
@@ -153,11 +152,11 @@ export class TopicDecisions {
     };
   }
 
-  #createStreams(partitions: number): ReturnType<Manifest['createStreams']> {
+  #createStreams(partitions: number): ReturnType<ManifestDecisions['createStreams']> {
     const created = this.#parts.manifest.createStreams(partitions * STREAMS_PER_PARTITION);
-    const first = created.streamIds[0] ?? 0;
-    const last = created.streamIds.at(-1) ?? -1;
-    invariant(last - first + 1 === created.streamIds.length, 'metadata', 'new streams have consecutive ids', {
+    const first = created.result[0] ?? 0;
+    const last = created.result.at(-1) ?? -1;
+    invariant(last - first + 1 === created.result.length, 'metadata', 'new streams have consecutive ids', {
       first,
       last,
     });

@@ -25,6 +25,8 @@ export interface PlanContext {
   topicLike(name: string): string | undefined;
 }
 
+const NOBODY_SERVES = refuse(Errors.INVALID_REPLICATION_FACTOR, 'No broker serves at the moment.');
+
 /** Kafka keeps its own metadata in a topic of this name; nobody may create one. */
 const CLUSTER_METADATA_TOPIC = '__cluster_metadata';
 
@@ -58,6 +60,7 @@ export function planTopic(request: CreateTopic, context: PlanContext): readonly 
     );
   }
   const brokers = context.liveBrokerIds.length;
+  if (brokers === 0) return NOBODY_SERVES;
   if (replicas > brokers && !context.limits.acceptAnyReplicationFactor) {
     return refuse(
       Errors.INVALID_REPLICATION_FACTOR,
@@ -87,6 +90,7 @@ export function planGrowth(
   const added = total - now;
   const tooMany = limitProblem(now, added, context);
   if (tooMany !== undefined) return tooMany;
+  if (context.liveBrokerIds.length === 0) return NOBODY_SERVES;
   if (assignments === undefined) return spread(now, added, context);
   if (assignments.length !== added) {
     return refuse(
@@ -198,8 +202,14 @@ function limitProblem(
   return undefined;
 }
 
-function spread(first: number, count: number, { liveBrokerIds }: PlanContext): readonly number[] {
-  return Array.from({ length: count }, (_, n) => liveBrokerIds[(first + n) % liveBrokerIds.length] ?? 0);
+/** In turn over all brokers; each topic goes on where the one before ended, so that small topics spread as well. */
+function spread(
+  first: number,
+  count: number,
+  { liveBrokerIds, partitionCount }: PlanContext,
+): readonly number[] {
+  const turn = first + partitionCount;
+  return Array.from({ length: count }, (_, n) => liveBrokerIds[(turn + n) % liveBrokerIds.length] ?? 0);
 }
 
 function refuse(error: ErrorCode, message: string): Refusal {

@@ -24,8 +24,6 @@ export interface ObjectEntry {
   footerCrc32c: number | undefined;
   /** Ranges of live streams that lie in this object; at zero nobody needs its bytes. */
   liveRanges: number;
-  /** Entry of the last change of state, when it happened since the start: what is not committed must not be acted on. */
-  changedBySequence: number;
 }
 
 /*
@@ -93,7 +91,7 @@ export function* readObjects(
     const sizeBytes = readUvarint(reader);
     const atWallMs = readUvarint(reader);
     const footerCrc32c = readFooterChecksum(reader);
-    yield [objectId, { state, sizeBytes, atWallMs, footerCrc32c, liveRanges, changedBySequence: 0 }];
+    yield [objectId, { state, sizeBytes, atWallMs, footerCrc32c, liveRanges }];
   }
   invariant(named === references.size, 'I23', 'every object that a range names is known', {
     named: references.size,

@@ -17,7 +17,9 @@ const NEVER_OPENED_EPOCH = 0;
 
 /**
  * Makes an empty log on blank devices, in stripe order. Devices that carry this owner's log already are left as
- * they are, so it may be called at every start. Never overwrites anything but zeros and an unfinished format.
+ * they are, so it may be called at every start. Never overwrites anything but zeros and an unfinished format, unless
+ * `old` says that the owner's log is given up: everything in it is in objects, and it must not be read any more,
+ * because somebody else recovered it up to an end of his own (protocol 3.5 step 8).
  * @returns whether a log was made
  * @throws {WalMismatchError} the devices belong to somebody else, or do not form one set
  * @throws {WalCorruptionError} they hold something, but no readable superblock
@@ -26,6 +28,7 @@ export async function formatBlockWal(
   devices: readonly BlockDevice[],
   owner: LogOwner,
   env: Env,
+  old: 'kept' | 'given-up' = 'kept',
 ): Promise<boolean> {
   const clusterIdBytes = new TextEncoder().encode(owner.clusterId).length;
   if (devices.length === 0 || clusterIdBytes === 0 || clusterIdBytes > CLUSTER_ID_MAX_BYTES) {
@@ -38,6 +41,10 @@ export async function formatBlockWal(
   const homes = found.filter((home) => home !== undefined);
   for (const home of homes) checkOwner(home, owner);
   const used = homes.find((home) => home.newest.nodeEpoch !== NEVER_OPENED_EPOCH);
+  if (old === 'given-up') {
+    await writeEmptyLog(devices, owner, Math.max(0, ...homes.map(({ newest }) => newest.generation)), env);
+    return true;
+  }
   if (homes.length === devices.length && (used !== undefined || isOneSet(homes))) {
     checkSet(homes);
     return false;
@@ -50,32 +57,46 @@ export async function formatBlockWal(
     );
   }
   // Blank, or left by a format that did not finish: with no group in it.
+  await writeEmptyLog(devices, owner, 0, env);
+  return true;
+}
+
+/** Under a new log id, so that no group of an older log can pass for one of this. Newer than any superblock there. */
+async function writeEmptyLog(
+  devices: readonly BlockDevice[],
+  owner: LogOwner,
+  newestGeneration: number,
+  env: Env,
+): Promise<void> {
   const logId = env.random.bytes(LOG_ID_BYTES);
+  // An old log has superblocks in both slots.
+  const slots = newestGeneration === 0 ? [0] : [0, 1];
   await Promise.all(
     devices.map(async (device, deviceIndex) => {
       const block = device.allocate(DEVICE_BLOCK_BYTES);
-      writeSuperblock(
-        {
-          ...owner,
-          logId,
-          deviceIndex,
-          deviceCount: devices.length,
-          capacityBytes: device.capacityBytes,
-          generation: 1,
-          nodeEpoch: NEVER_OPENED_EPOCH,
-          startPosition: 0,
-          startSequence: 1,
-          ackedUpTo: 0,
-          windowGroups: 0,
-          maxGroupBytes: alignUp(1),
-        },
-        block,
-      );
-      await device.write(0, block);
+      for (const slot of slots) {
+        writeSuperblock(
+          {
+            ...owner,
+            logId,
+            deviceIndex,
+            deviceCount: devices.length,
+            capacityBytes: device.capacityBytes,
+            generation: newestGeneration + 1 + slot,
+            nodeEpoch: NEVER_OPENED_EPOCH,
+            startPosition: 0,
+            startSequence: 1,
+            ackedUpTo: 0,
+            windowGroups: 0,
+            maxGroupBytes: alignUp(1),
+          },
+          block,
+        );
+        await device.write(slot * DEVICE_BLOCK_BYTES, block);
+      }
     }),
   );
   env.events.info('wal.formatted', { ...owner, devices: devices.length });
-  return true;
 }
 
 /**

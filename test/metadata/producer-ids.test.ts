@@ -1,33 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { openMetadata } from './metadata-world.ts';
 
-const registration = {
-  nodeId: 0,
-  incarnationId: '6f2c1f0e-0000-4000-8000-000000000001',
-  walKind: 'block-single',
-};
-
-describe('registering a broker', () => {
-  test('the node epoch is the sequence of the entry, the same again for the same life (3.4)', async () => {
-    const { metadata, journal } = await openMetadata();
-    const epoch = await metadata.registerBroker(registration);
-    expect(epoch).toBe(journal.committedSequence);
-    expect(await metadata.registerBroker(registration)).toBe(epoch);
-    expect(journal.committedSequence).toBe(epoch);
-    expect([...metadata.brokers()]).toEqual([{ ...registration, nodeEpoch: epoch }]);
-  });
-
-  test('I31: every new life has a higher epoch, across restarts', async () => {
-    const world = await openMetadata();
-    const first = await world.metadata.registerBroker(registration);
-    await world.journal.close();
-    const after = await openMetadata({}, world);
-    expect([...after.metadata.brokers()]).toEqual([{ ...registration, nodeEpoch: first }]);
-    const second = await after.metadata.registerBroker({ ...registration, incarnationId: 'another' });
-    expect(second).toBeGreaterThan(first);
-  });
-});
-
 describe('producer ids', () => {
   test('small requests share a block: one journal entry for a thousand ids', async () => {
     const { metadata, journal } = await openMetadata();

@@ -1,0 +1,162 @@
+import { backoffMs } from '../base/backoff.ts';
+import { invariant, messageOf } from '../base/errors.ts';
+import type { BrokerRegistration, NodeRef } from '../metadata/cluster-metadata.ts';
+import {
+  type Commands,
+  NodeFencedError,
+  NodeRecoveringError,
+  type Registered,
+} from '../metadata/commands.ts';
+import type { Env } from '../ports/env.ts';
+import { ConnectError } from '../ports/network.ts';
+import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
+import type { LogFollower } from '../wal/log-follower.ts';
+import { type ControllerLink, NoControllerError } from './controller-link.ts';
+import { NodeLease } from './node-lease.ts';
+import { RemoteCommands } from './remote-commands.ts';
+
+/** How long the controller may keep a follower waiting for news. */
+const FOLLOW_WAIT_MS = 5_000;
+/** The answer may be a whole entry on a slow connection. */
+const FOLLOW_TIMEOUT_MS = FOLLOW_WAIT_MS + 5_000;
+const PAUSE = { firstMs: 20, maxMs: 500 };
+/** Heartbeats in the time of a session: several may be lost before the node is missed. */
+const HEARTBEATS_PER_SESSION = 6;
+
+export interface ClusterMemberParts {
+  readonly env: Env;
+  readonly nodeId: number;
+  readonly link: ControllerLink;
+  readonly follower: LogFollower;
+  readonly sessionTimeoutMs: number;
+  /** This life of the node is over; nothing may be acknowledged any more. Called once. */
+  readonly onFenced: (error: Error) => void;
+}
+
+/**
+ * A broker's membership in the cluster: it follows the log through the controller, registers, and keeps its lease by
+ * heartbeats (protocol 3.4).
+ */
+export class ClusterMember {
+  readonly commands: Commands;
+  readonly lease: NodeLease;
+  readonly #parts: ClusterMemberParts;
+  readonly #closing = new AbortController();
+  #self: NodeRef | undefined;
+  #newestEpoch = 0;
+  #work: Promise<unknown>[] = [];
+
+  constructor(parts: ClusterMemberParts) {
+    this.#parts = parts;
+    const { env, link, follower, nodeId } = parts;
+    this.lease = new NodeLease(env.clock, parts.sessionTimeoutMs);
+    this.commands = new RemoteCommands({
+      env,
+      link,
+      follower,
+      nodeId,
+      self: () => this.#self,
+      signal: this.#closing.signal,
+    });
+    this.#work.push(this.#follow());
+  }
+
+  get self(): NodeRef {
+    invariant(this.#self !== undefined, 'cluster', 'the node is registered');
+    return this.#self;
+  }
+
+  /** Enters the cluster and begins to send heartbeats. Waits while a neighbour recovers the log of the life before. */
+  async register(registration: BrokerRegistration): Promise<Registered> {
+    const { env } = this.#parts;
+    for (let repeat = 0; ; repeat++) {
+      try {
+        const registered = await this.commands.send('node.register', registration);
+        this.#self = { nodeId: registration.nodeId, nodeEpoch: registered.nodeEpoch };
+        this.#work.push(this.#sendHeartbeats(this.#self));
+        return registered;
+      } catch (error) {
+        if (!(error instanceof NodeRecoveringError)) throw error;
+        if (repeat === 0) env.events.warn('cluster.waiting-for-recovery', { reason: error.message });
+      }
+      await env.clock.sleep(backoffMs(repeat, PAUSE, env.random), this.#closing.signal);
+    }
+  }
+
+  /** Stops following and sending; what waits for an answer is given up. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.lease.end(new NodeFencedError('this broker closed'));
+    await Promise.all(this.#work);
+  }
+
+  async #follow(): Promise<void> {
+    const { env, link, follower } = this.#parts;
+    const { signal } = this.#closing;
+    for (let repeat = 0; !signal.aborted;) {
+      try {
+        const question = { after: follower.sequence, maxWaitMs: FOLLOW_WAIT_MS };
+        const { json, blobs } = await link.call('follow', { json: question, blobs: [] }, FOLLOW_TIMEOUT_MS);
+        const { tooFarBehind } = json as { tooFarBehind?: boolean };
+        if (tooFarBehind === true) await follower.catchUp();
+        else follower.apply(blobs);
+        repeat = 0;
+      } catch (error) {
+        if (!this.#isTransient(error)) return this.#fail(error);
+        await this.#pause(repeat++);
+      }
+    }
+  }
+
+  async #sendHeartbeats(node: NodeRef): Promise<void> {
+    const { env, link, sessionTimeoutMs } = this.#parts;
+    const { signal } = this.#closing;
+    const intervalMs = sessionTimeoutMs / HEARTBEATS_PER_SESSION;
+    while (!signal.aborted) {
+      const sent = this.lease.moment();
+      try {
+        const { json } = await link.call('heartbeat', { json: { node }, blobs: [] }, intervalMs);
+        const { epoch, isAlive } = json as { epoch: number; isAlive: boolean };
+        // An older controller than one we heard of may not know that we are fenced (T22).
+        if (epoch >= this.#newestEpoch) {
+          this.#newestEpoch = epoch;
+          if (!isAlive) {
+            return this.#fail(
+              new NodeFencedError(
+                `node ${node.nodeId} was declared dead in its epoch ${node.nodeEpoch}: it was silent for longer than ` +
+                  `${sessionTimeoutMs} ms; this process stops and may start again`,
+              ),
+            );
+          }
+          this.lease.renew(sent);
+        }
+      } catch (error) {
+        if (!this.#isTransient(error)) return this.#fail(error);
+      }
+      const untilNextMs = sent.monotonicMs + intervalMs - env.clock.monotonicMs();
+      await env.clock.sleep(Math.max(PAUSE.firstMs, untilNextMs), signal).catch(() => undefined);
+    }
+  }
+
+  /** Nobody leads, or the way there is broken: it passes. What the log itself says, or a bug, does not. */
+  #isTransient(error: unknown): boolean {
+    return (
+      this.#closing.signal.aborted ||
+      error instanceof NoControllerError ||
+      error instanceof ConnectError ||
+      error instanceof RpcError ||
+      error instanceof RpcRefusedError
+    );
+  }
+
+  #fail(error: unknown): void {
+    const reason = error instanceof Error ? error : new Error(messageOf(error));
+    this.lease.end(reason);
+    this.#parts.onFenced(reason);
+  }
+
+  async #pause(repeat: number): Promise<void> {
+    const { env } = this.#parts;
+    await env.clock.sleep(backoffMs(repeat, PAUSE, env.random), this.#closing.signal).catch(() => undefined);
+  }
+}

@@ -1,0 +1,95 @@
+import { MillraceError } from '../base/errors.ts';
+import type { Env } from '../ports/env.ts';
+import type { Address, Network } from '../ports/network.ts';
+import { RpcClient } from '../rpc/client.ts';
+import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
+import type { RpcBody } from '../rpc/frame.ts';
+
+/** Two processes of one region connect within milliseconds; what takes longer is gone. */
+const CONNECT_TIMEOUT_MS = 1_000;
+
+export interface ControllerLinkParts {
+  readonly env: Env;
+  readonly network: Network;
+  /** Who holds the lease, read from the bucket. */
+  readonly leader: () => Promise<Address | undefined>;
+}
+
+/**
+ * The one connection of this broker to whoever is the controller. It is opened when somebody calls, and dropped when it
+ * breaks or leads to a process that does not lead any more; calls that fail are repeated by those who made them.
+ */
+export class ControllerLink {
+  readonly #parts: ControllerLinkParts;
+  #client: Promise<RpcClient> | undefined;
+  #isClosed = false;
+
+  constructor(parts: ControllerLinkParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * @throws {NoControllerError} nobody leads at the moment; nothing was sent
+   * @throws {ConnectError | RpcError | RpcRefusedError} as {@link RpcClient}
+   */
+  async call(method: string, body: RpcBody, timeoutMs: number): Promise<RpcBody> {
+    if (this.#isClosed) throw new NoControllerError('this broker is closing');
+    this.#client ??= this.#connect();
+    const pending = this.#client;
+    try {
+      const client = await pending;
+      return await client.call(method, body, { timeoutMs });
+    } catch (error) {
+      // An answer came: the connection is good, unless it leads to a process that does not lead any more.
+      const isAnswer = error instanceof RpcRefusedError && error.code !== 'NOT_CONTROLLER';
+      // Nothing was sent because too much is: a new connection would not be better.
+      const isBusy = error instanceof RpcError && error.code === 'BUSY';
+      if (error instanceof RpcError && error.code === 'TIMED_OUT') void this.#dropUnlessLeading(pending);
+      else if (!isAnswer && !isBusy) this.#drop(pending);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#client !== undefined) this.#drop(this.#client);
+  }
+
+  async #connect(): Promise<RpcClient> {
+    const { env, network, leader } = this.#parts;
+    const address = await leader();
+    if (address === undefined) throw new NoControllerError('no broker holds the controller lease');
+    const client = await RpcClient.connect(env, network, address, { timeoutMs: CONNECT_TIMEOUT_MS });
+    const opened = this.#client;
+    void client.closed.then(() => {
+      if (this.#client === opened) this.#client = undefined;
+    });
+    return client;
+  }
+
+  /** Slow, or gone: a controller that is gone has a successor soon. Others wait on the same connection meanwhile. */
+  async #dropUnlessLeading(client: Promise<RpcClient>): Promise<void> {
+    try {
+      const { remote } = await client;
+      const leader = await this.#parts.leader();
+      if (leader === undefined || (leader.host === remote.host && leader.port === remote.port)) return;
+    } catch {
+      // Not even the bucket answers: then a new connection could not be found either.
+      return;
+    }
+    this.#drop(client);
+  }
+
+  #drop(client: Promise<RpcClient>): void {
+    if (this.#client === client) this.#client = undefined;
+    client.then(
+      (opened) => opened.close(),
+      () => undefined,
+    );
+  }
+}
+
+/** Nobody leads the cluster at the moment; nothing was sent. */
+export class NoControllerError extends MillraceError {
+  readonly code = 'NO_CONTROLLER';
+}

@@ -1,0 +1,103 @@
+import { ClosedError, messageOf } from '../base/errors.ts';
+import type { ClusterMetadata, NodeRef, RegisteredBroker } from '../metadata/cluster-metadata.ts';
+import { type Commands, type RecoveryRef, StaleRecoveryError } from '../metadata/commands.ts';
+import type { Env } from '../ports/env.ts';
+import type { Manifest } from '../store/manifest.ts';
+import { recoverStreams, type RecoveredEntries, type StoreContext } from '../store/stream-store.ts';
+
+/** Pause before a recovery that failed is tried again: its log is not going anywhere. */
+const RETRY_MS = 500;
+
+/** The log of a dead node, fenced: nobody writes to it any more. */
+export interface FencedLog {
+  /** In order; may be read again and gives the same (I29). */
+  groups(): AsyncIterable<RecoveredEntries>;
+  close(): Promise<void>;
+}
+
+/** The WALs of other nodes, as this process can reach them. */
+export interface NeighbourLogs {
+  /** Fences the medium and proves it; only then may it be read (protocol 3.5 steps 3 and 4). */
+  takeOver(node: RegisteredBroker, by: NodeRef): Promise<FencedLog>;
+}
+
+export interface TakeoverParts {
+  readonly env: Env;
+  readonly self: NodeRef;
+  readonly metadata: ClusterMetadata;
+  readonly commands: Commands;
+  readonly logs: NeighbourLogs;
+  /** The manifest with changes in the place of the dead node. */
+  readonly manifestOf: (recovery: RecoveryRef) => Manifest;
+  readonly context: StoreContext;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Recoveries that the controller gave to this broker (protocol 3.5): fence the medium → prove it → read the log → upload
+ * and commit → say that it is done. All given ones side by side; each is repeated until it is done or given to another.
+ */
+export class Takeovers {
+  readonly #parts: TakeoverParts;
+  readonly #underWay = new Set<string>();
+
+  constructor(parts: TakeoverParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks at all nodes; called when they changed. */
+  follow(): void {
+    for (const node of this.#parts.metadata.brokers()) {
+      if (!this.#isOurs(node)) continue;
+      const key = `${node.nodeId}/${node.nodeEpoch}/${node.recovery?.attempt ?? 0}`;
+      if (this.#underWay.has(key)) continue;
+      this.#underWay.add(key);
+      void this.#recover(node).finally(() => this.#underWay.delete(key));
+    }
+  }
+
+  #isOurs({ state, recovery }: RegisteredBroker): boolean {
+    return state === 'fenced' && recovery?.recovererId === this.#parts.self.nodeId;
+  }
+
+  async #recover(node: RegisteredBroker): Promise<void> {
+    const { env, metadata, signal } = this.#parts;
+    const { nodeId, nodeEpoch, recovery } = node;
+    for (;;) {
+      try {
+        await this.#recoverOnce(node, { node: { nodeId, nodeEpoch }, attempt: recovery?.attempt ?? 0 });
+        return;
+      } catch (error) {
+        if (error instanceof StaleRecoveryError || error instanceof ClosedError || signal.aborted) return;
+        env.events.error('takeover.failed', { nodeId, nodeEpoch, reason: messageOf(error) });
+      }
+      await env.clock.sleep(RETRY_MS, signal).catch(() => undefined);
+      const now = metadata.broker(nodeId);
+      if (now?.nodeEpoch !== nodeEpoch || now.recovery?.attempt !== recovery?.attempt || !this.#isOurs(now))
+        return;
+    }
+  }
+
+  async #recoverOnce(node: RegisteredBroker, recovery: RecoveryRef): Promise<void> {
+    const { env, self, commands, logs, manifestOf, context } = this.#parts;
+    const begunMs = env.clock.monotonicMs();
+    const log = await logs.takeOver(node, self);
+    try {
+      const fencedMs = env.clock.monotonicMs();
+      const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
+      const replayedMs = env.clock.monotonicMs();
+      await commands.send('recovery.finish', recovery);
+      env.events.info('takeover.finished', {
+        nodeId: node.nodeId,
+        nodeEpoch: node.nodeEpoch,
+        attempt: recovery.attempt,
+        ...report,
+        fenceMs: Math.round(fencedMs - begunMs),
+        replayMs: Math.round(replayedMs - fencedMs),
+        commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
+      });
+    } finally {
+      await log.close();
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { messageOf } from '../base/errors.ts';
+import { ClusterDecisions } from '../metadata/cluster-decisions.ts';
+import type { NodeRef } from '../metadata/cluster-metadata.ts';
+import type { CommandArgs, CommandName, CommandResult } from '../metadata/commands.ts';
+import { MetadataImage } from '../metadata/metadata-image.ts';
+import type { Timer } from '../ports/clock.ts';
+import type { Env } from '../ports/env.ts';
+import type { ObjectStore } from '../ports/object-store.ts';
+import { ManifestImage } from '../store/manifest-image.ts';
+import { ConditionalJournal, type EntriesAfter } from '../wal/conditional-journal.ts';
+import { JournalClosedError } from '../wal/journal.ts';
+import { Failover } from './failover.ts';
+import { NodeWatch } from './node-watch.ts';
+
+/** How often the controller looks for nodes that fell silent: what it adds to the detection of a failure at most. */
+const TICK_MS = 100;
+
+export interface ControllerOptions {
+  /** The node this controller runs in, and the broker settings it was given at start. */
+  readonly nodeId: number;
+  readonly staticSettings: ReadonlyMap<string, string>;
+  /**
+   * `broker.session.timeout.ms`: a node that is silent for longer is declared dead. Shorter finds a dead node sooner, and
+   * takes a node for dead that only paused.
+   */
+  readonly sessionTimeoutMs: number;
+  /** The term is over: the log was taken over by another controller, or cannot be written. Called once. */
+  readonly onEnded: (error: Error) => void;
+}
+
+export interface CommandAnswer<N extends CommandName> {
+  readonly result: CommandResult<N>;
+  /** Whoever has applied the log up to here sees what was done. */
+  readonly sequence: number;
+}
+
+/** One term of leadership: the log is ours, its fence entry committed, from `open` to `close` or until it is taken. */
+export class Controller {
+  readonly #env: Env;
+  readonly #journal: ConditionalJournal;
+  readonly #image: MetadataImage;
+  readonly #decisions: ClusterDecisions;
+  readonly #watch: NodeWatch;
+  readonly #failover: Failover;
+  #timer: Timer | undefined;
+  #tick: Promise<void> | undefined;
+  #isOver = false;
+
+  /**
+   * Replays the log, takes it over, and begins to watch the nodes. Waits while the store is down.
+   * @throws {SupersededError} another process keeps writing
+   * @throws {CorruptionError}
+   */
+  static async open(env: Env, objects: ObjectStore, options: ControllerOptions): Promise<Controller> {
+    const metadata = new MetadataImage();
+    const manifest = new ManifestImage();
+    const journal = await ConditionalJournal.open(env, objects, [manifest, metadata], {
+      writer: `node ${options.nodeId}`,
+      onFailed: options.onEnded,
+    });
+    return new Controller(env, journal, { metadata, manifest }, options);
+  }
+
+  private constructor(
+    env: Env,
+    journal: ConditionalJournal,
+    images: { readonly metadata: MetadataImage; readonly manifest: ManifestImage },
+    options: ControllerOptions,
+  ) {
+    this.#env = env;
+    this.#journal = journal;
+    this.#image = images.metadata;
+    this.#decisions = new ClusterDecisions({ env, ...images, ...options });
+    this.#watch = new NodeWatch(env.clock, options.sessionTimeoutMs);
+    this.#failover = new Failover({
+      env,
+      journal,
+      image: images.metadata,
+      decisions: this.#decisions,
+      watch: this.#watch,
+      sessionTimeoutMs: options.sessionTimeoutMs,
+    });
+    this.#schedule();
+  }
+
+  /** Grows with every term. */
+  get epoch(): number {
+    return this.#journal.epoch;
+  }
+
+  /** Decides and commits. @throws what the decision throws, or {@link JournalClosedError}: the outcome is unknown then */
+  async command<N extends CommandName>(
+    name: N,
+    args: CommandArgs<N>,
+    sender: NodeRef,
+  ): Promise<CommandAnswer<N>> {
+    const { result, decidedAt } = await this.#journal.commit((sequence) => {
+      const { records, result: outcome } = this.#decisions.decide(name, args, sender, sequence);
+      return { records, result: { result: outcome, decidedAt: sequence } };
+    });
+    // Nothing was to be written when no decision of this round changed anything.
+    return { result, sequence: Math.min(decidedAt, this.#journal.committedSequence) };
+  }
+
+  isCommand(name: string): name is CommandName {
+    return this.#decisions.isCommand(name);
+  }
+
+  /** Entries after `sequence`, as stored; waits up to `maxWaitMs` for the first. */
+  async follow(sequence: number, maxWaitMs: number, maxBytes: number): Promise<EntriesAfter> {
+    await this.#journal.waitForEntries(sequence, maxWaitMs);
+    return this.#journal.entriesAfter(sequence, maxBytes);
+  }
+
+  /** The node lives. @returns false when this life of it is over: the process must stop */
+  heartbeat(node: NodeRef): boolean {
+    if (!this.#decisions.nodes.isActive(node)) return false;
+    this.#watch.heard(node);
+    return true;
+  }
+
+  /** Ends the term in order; a successor need not wait. */
+  async close(): Promise<void> {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    await this.#journal.close();
+    await this.#tick;
+  }
+
+  #schedule(): void {
+    this.#timer = this.#env.clock.timer(TICK_MS, () => {
+      this.#tick = this.#failover
+        .tick()
+        .catch((error: unknown) => {
+          // The journal told by itself that the term is over.
+          if (error instanceof JournalClosedError) return;
+          this.#env.events.error('controller.tick-failed', { reason: messageOf(error) });
+        })
+        .then(() => {
+          if (!this.#isOver) this.#schedule();
+        });
+    });
+  }
+}

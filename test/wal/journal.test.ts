@@ -177,6 +177,8 @@ async function snapshotKeyByReplay(world: JournalWorld, key: string): Promise<st
     restore: (state) => images.read(state),
     clear: () => images.clear(),
     apply: (record, at) => images.apply(record, at),
+    applied: () => undefined,
+    restored: () => undefined,
   });
   const bytes = encodeSnapshot({ ...log.position(), state: images.write() });
   return snapshotKey(sequence, Buffer.from(sha256(bytes)).toString('hex'));

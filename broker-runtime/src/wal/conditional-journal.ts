@@ -1,11 +1,16 @@
 import { invariant, InvariantViolation } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
+import { CommittedEntries } from './conditional/committed-entries.ts';
+import type { RecentEntries } from './conditional/committed-entries.ts';
 import { Images } from './conditional/images.ts';
 import { ConditionalLog, SupersededError } from './conditional-log.ts';
 import type { ConditionalLogOptions, LogPosition } from './conditional-log.ts';
 import { DecisionTooLargeError, JournalBusyError, JournalClosedError } from './journal.ts';
 import type { Decision, Image, Journal, JournalRecord } from './journal.ts';
+
+export type { RecentEntries } from './conditional/committed-entries.ts';
+export { TooManyWaitersError } from './conditional/sequence-waiters.ts';
 
 /** Decisions that may wait for the entry under way. Each is a request somebody waits for. */
 const MAX_WAITING = 10_000;
@@ -44,6 +49,7 @@ export class ConditionalJournal implements Journal {
   readonly #env: Env;
   readonly #log: ConditionalLog;
   readonly #images: Images;
+  readonly #committed: CommittedEntries;
   readonly #onFailed: (error: JournalClosedError) => void;
   readonly #snapshotEveryEntries: number;
   readonly #snapshotEveryBytes: number;
@@ -90,6 +96,7 @@ export class ConditionalJournal implements Journal {
     this.#env = env;
     this.#log = log;
     this.#images = new Images(images);
+    this.#committed = new CommittedEntries(env.clock);
     this.#onFailed = options.onFailed ?? ((): void => undefined);
     this.#snapshotEveryEntries = options.snapshotEveryEntries ?? 1_000;
     this.#snapshotEveryBytes = options.snapshotEveryBytes ?? 16 * 1024 * 1024;
@@ -101,6 +108,11 @@ export class ConditionalJournal implements Journal {
 
   get committedSequence(): number {
     return this.#log.sequence;
+  }
+
+  /** What this writer took the log over with: of every entry it appends, until another takes over. */
+  get epoch(): number {
+    return this.#log.epoch;
   }
 
   get trouble(): string | undefined {
@@ -123,10 +135,33 @@ export class ConditionalJournal implements Journal {
     });
   }
 
+  /** What followers ask for; see {@link CommittedEntries.after}. */
+  entriesAfter(sequence: number, maxBytes: number): RecentEntries {
+    return this.#committed.after(sequence, maxBytes);
+  }
+
+  /**
+   * Calls `listener` for every entry when it is committed and the images stand exactly at it, before those who
+   * decided it are answered. @returns how to stop listening
+   */
+  onCommitted(listener: (sequence: number) => void): () => void {
+    return this.#committed.onCommitted(listener);
+  }
+
+  /**
+   * True as soon as there is an entry behind `sequence`, false when there was none in `maxWaitMs`.
+   * @throws {JournalClosedError} (rejects) the journal was closed or failed
+   * @throws {TooManyWaitersError} (rejects) as many as may wait do
+   */
+  waitForEntries(sequence: number, maxWaitMs: number, signal?: AbortSignal): Promise<boolean> {
+    return this.#committed.waitFor(sequence, maxWaitMs, signal);
+  }
+
   async close(): Promise<void> {
     const error = new JournalClosedError('the journal was closed');
     this.#closedBy ??= error;
     this.#rejectWaiting(error);
+    this.#committed.close(error);
     const patience = this.#env.clock.timer(CLOSE_PATIENCE_MS, () => this.#log.close());
     await this.#committing;
     await this.#maintenance;
@@ -140,14 +175,17 @@ export class ConditionalJournal implements Journal {
         this.#begin(sequence);
         this.#images.read(state);
       },
+      restored: (sequence: number): void => this.#committed.restart(sequence),
       clear: (): void => {
         this.#begin(0);
+        this.#committed.restart(0);
         this.#images.clear();
       },
       apply: (record: JournalRecord, sequence: number): void => {
         this.#bytesSinceSnapshot += record.bytes.length;
         this.#images.apply(record, sequence);
       },
+      applied: (sequence: number, bytes: Uint8Array): void => this.#committed.add(sequence, bytes),
     };
     await this.#log.load(target);
     await this.#log.takeOver(target);
@@ -215,7 +253,8 @@ export class ConditionalJournal implements Journal {
         this.#bytesSinceSnapshot >= this.#snapshotEveryBytes);
     // Now the images stand exactly at the entry about to be appended; later they are ahead again.
     const state = isDue ? this.#images.write() : undefined;
-    await this.#log.append(records);
+    const { bytes } = await this.#log.append(records);
+    this.#committed.add(sequence, bytes);
     if (state === undefined) return;
     const position = this.#log.position();
     invariant(position.sequence === sequence, 'I20', 'a snapshot stands at the entry its state was taken at');
@@ -275,6 +314,7 @@ export class ConditionalJournal implements Journal {
     this.#closedBy ??= error;
     for (const { waiting } of decided) waiting.reject(error);
     this.#rejectWaiting(error);
+    this.#committed.close(error);
     if (wasClosed) return;
     this.#env.events.error('journal.failed', { cause: message });
     this.#log.close();

@@ -3,6 +3,7 @@ import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import { encodeEntry, hexSha256, NONCE_BYTES, sameBytes, sha256 } from './conditional/entry.ts';
 import { deletableBelow, moveFloor, openFloor } from './conditional/floor.ts';
+import { DEFAULT_GRACE_PERIOD_MS, FloorProof } from './conditional/floor-proof.ts';
 import { LOG_PREFIX, logKey, sequenceOf, SNAPSHOT_PREFIX, snapshotKey } from './conditional/keys.ts';
 import { LogReader } from './conditional/log-reader.ts';
 import type { LogPosition, LogTarget } from './conditional/log-reader.ts';
@@ -15,16 +16,16 @@ export type { LogPosition, LogTarget } from './conditional/log-reader.ts';
 /** Slots lost to others while taking over, before giving up (P8). */
 const MAX_LOST_SLOTS = 8;
 const DELETE_BATCH_KEYS = 1_000;
-const DAY_MS = 86_400_000;
-const TEN_MINUTES_MS = 600_000;
-/** Wall and monotonic clock may differ by this since the last proof; more is a suspended machine or a set clock (R9). */
-const CLOCK_TOLERANCE_MS = 1_000;
 
 export interface ConditionalLogOptions {
   /** Who writes: for people who read the bucket. */
   readonly writer: string;
   /** How long entries and snapshots live on after the floor passed them. Default one day. */
   readonly gracePeriodMs?: number;
+  /** The epoch to take the log over with, if the log holds none as high: that of the lease won (3.2 step 4). */
+  readonly minimumEpoch?: number;
+  /** Closes the log, also while it is being opened: the lease it was opened under is lost. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -40,21 +41,17 @@ export class ConditionalLog {
   readonly #abort: AbortController;
   readonly #writer: string;
   readonly #gracePeriodMs: number;
-  /** An append so soon after the last proof needs no look at the floor: deletion waits for the grace period. */
-  readonly #trustedMs: number;
+  readonly #minimumEpoch: number;
+  readonly #proof: FloorProof;
   readonly #reader: LogReader;
   /** Highest epoch seen in the log, and ours once we took over. */
   #epoch = 0;
   #isAppending = false;
-  /**
-   * When the next slot was certainly not yet written and deleted again: the start of the last load or successful
-   * append. Not the start of this append: a writer that was idle for a day would find its slot free (P4).
-   */
-  #proof: Moment = { monotonicMs: 0, wallMs: 0 };
 
   static async open(env: Env, store: ObjectStore, options: ConditionalLogOptions): Promise<ConditionalLog> {
     const abort = new AbortController();
-    const retrying = new RetryingStore(env, store, abort.signal);
+    const signals = options.signal === undefined ? [abort.signal] : [abort.signal, options.signal];
+    const retrying = new RetryingStore(env, store, AbortSignal.any(signals));
     const floor = await openFloor(env, retrying, options.writer);
     return new ConditionalLog(env, retrying, abort, options, floor.clusterId);
   }
@@ -70,10 +67,11 @@ export class ConditionalLog {
     this.#store = store;
     this.#abort = abort;
     this.#writer = options.writer;
-    this.#gracePeriodMs = options.gracePeriodMs ?? DAY_MS;
-    this.#trustedMs = Math.min(TEN_MINUTES_MS, this.#gracePeriodMs / 144);
+    this.#gracePeriodMs = options.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS;
+    this.#minimumEpoch = options.minimumEpoch ?? 0;
     this.clusterId = clusterId;
-    this.#reader = new LogReader(env, store, clusterId);
+    this.#proof = new FloorProof(env.clock, this.#gracePeriodMs);
+    this.#reader = new LogReader(env, store, clusterId, this.#proof);
   }
 
   /** Newest entry applied or appended. */
@@ -92,24 +90,26 @@ export class ConditionalLog {
 
   /** See {@link LogReader.load}. @throws {CorruptionError} */
   async load(target: LogTarget): Promise<void> {
-    this.#proof = this.#now();
     await this.#reader.load(target);
     this.#epoch = this.#reader.position.writerEpoch;
   }
 
   /**
    * Makes this process the writer: an entry of a higher epoch at the end of the log, after which no earlier
-   * writer can place another (3.2 step 4). Entries of a zombie that was quicker are applied.
+   * writer can place another (3.2 step 4). Entries of a zombie that was quicker are applied: only those, because
+   * a taker that read everything again would be slower than a busy writer each time (P8).
    */
   async takeOver(target: LogTarget): Promise<void> {
     for (let losses = 0; losses < MAX_LOST_SLOTS; losses++) {
-      this.#epoch++;
+      this.#epoch = Math.max(this.#epoch + 1, this.#minimumEpoch);
       try {
-        await this.append([]);
+        const { sequence, bytes } = await this.append([]);
+        target.applied(sequence, bytes);
         return;
       } catch (error) {
         if (!(error instanceof SupersededError)) throw error;
-        await this.load(target);
+        await this.#reader.catchUp(target);
+        this.#epoch = this.#reader.position.writerEpoch;
       }
     }
     throw new SupersededError(
@@ -119,11 +119,11 @@ export class ConditionalLog {
   }
 
   /**
-   * Appends one entry and returns its sequence when it is certainly there. Waits while the store is down.
+   * Appends one entry and returns it when it is certainly there. Waits while the store is down.
    * @throws {SupersededError} another writer has the slot, or the floor has passed it: state must be reloaded
    * @throws {ClosedError} closed while the outcome was unknown: the entry may or may not be in the log
    */
-  async append(records: readonly JournalRecord[]): Promise<number> {
+  async append(records: readonly JournalRecord[]): Promise<Appended> {
     invariant(
       !this.#isAppending,
       'I18',
@@ -141,13 +141,13 @@ export class ConditionalLog {
         prevHash,
         records,
       });
-      const begun = this.#now();
+      const begun = this.#proof.now();
       const answer = await this.#store.put(logKey(sequence), bytes, { kind: 'absent' });
       if (answer.outcome === 'rejected') await this.#checkOccupant(sequence, nonce);
-      if (!this.#isProofFresh()) await this.#checkFloor(sequence);
-      this.#proof = begun;
+      if (!this.#proof.isFresh) await this.#checkFloor(sequence);
+      this.#proof.renew(begun);
       this.#reader.position = { sequence, writerEpoch: this.#epoch, lastHash: sha256(bytes) };
-      return sequence;
+      return { sequence, bytes };
     } finally {
       this.#isAppending = false;
     }
@@ -219,18 +219,6 @@ export class ConditionalLog {
     );
   }
 
-  #now(): Moment {
-    const { clock } = this.#env;
-    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
-  }
-
-  #isProofFresh(): boolean {
-    const now = this.#now();
-    const passedMs = now.monotonicMs - this.#proof.monotonicMs;
-    const jumpedMs = Math.abs(now.wallMs - this.#proof.wallMs - passedMs);
-    return passedMs <= this.#trustedMs && jumpedMs <= CLOCK_TOLERANCE_MS;
-  }
-
   async #deleteBelow(prefix: string, below: number): Promise<number> {
     let deleted = 0;
     for (;;) {
@@ -243,9 +231,10 @@ export class ConditionalLog {
   }
 }
 
-interface Moment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
+/** A committed entry of ours; `bytes` are as stored. */
+export interface Appended {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
 }
 
 /** Another process took the log over: what this one has in memory may be old. */

@@ -55,34 +55,41 @@ export async function readFloor(env: Env, store: RetryingStore): Promise<StoredF
   }
 }
 
-/** Reads the floor, or creates it and with it a new cluster. @throws {CorruptionError} when a log has lost its floor */
-export async function openFloor(env: Env, store: RetryingStore, writer: string): Promise<Floor> {
+/** Reads the floor; undefined when there is no cluster yet. @throws {CorruptionError} when a log has lost its floor */
+export async function findFloor(env: Env, store: RetryingStore): Promise<Floor | undefined> {
   const found = await readFloor(env, store);
   if (found !== undefined) return found.floor;
   const orphans = await store.list(LOG_PREFIX, { limit: 1 });
-  if (orphans.objects.length === 0) {
-    const fresh: Floor = {
-      format: FORMAT,
-      clusterId: newClusterId(env),
-      writer,
-      epoch: 0,
-      uuid: env.random.uuid(),
-      counter: 0,
-      sequence: 0,
-      snapshot: null,
-      moves: [],
-    };
-    // Rejected means another process, or an earlier try of this put, created it: read what is there.
-    await store.put(FLOOR_KEY, encodeFloor(fresh), { kind: 'absent' });
-  }
+  if (orphans.objects.length === 0) return undefined;
+  // Floor and first entry may have been created between the two requests.
   const created = await readFloor(env, store);
-  if (created === undefined) {
-    throw new CorruptionError(
-      `${FLOOR_KEY} is missing although ${LOG_PREFIX} has entries: it was deleted by hand, or the prefix is ` +
-        `not this cluster's; restore the object from a bucket version, never start from entry 1`,
-    );
-  }
-  return created.floor;
+  if (created !== undefined) return created.floor;
+  throw new CorruptionError(
+    `${FLOOR_KEY} is missing although ${LOG_PREFIX} has entries: it was deleted by hand, or the prefix is ` +
+      `not this cluster's; restore the object from a bucket version, never start from entry 1`,
+  );
+}
+
+/** Reads the floor, or creates it and with it a new cluster. @throws {CorruptionError} when a log has lost its floor */
+export async function openFloor(env: Env, store: RetryingStore, writer: string): Promise<Floor> {
+  const found = await findFloor(env, store);
+  if (found !== undefined) return found;
+  const fresh: Floor = {
+    format: FORMAT,
+    clusterId: newClusterId(env),
+    writer,
+    epoch: 0,
+    uuid: env.random.uuid(),
+    counter: 0,
+    sequence: 0,
+    snapshot: null,
+    moves: [],
+  };
+  // Rejected means another process, or an earlier try of this put, created it: read what is there.
+  await store.put(FLOOR_KEY, encodeFloor(fresh), { kind: 'absent' });
+  const created = await findFloor(env, store);
+  if (created === undefined) throw vanished();
+  return created;
 }
 
 /**

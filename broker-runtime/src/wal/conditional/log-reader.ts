@@ -1,39 +1,39 @@
 import { CorruptionError, invariant, MillraceError } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
 import type { JournalRecord } from '../journal.ts';
-import { decodeEntry, genesisHash, hexSha256, sameBytes, sha256 } from './entry.ts';
-import type { LogEntry } from './entry.ts';
+import { beginningOf, checkBatch, follow, readStored } from './chain.ts';
+import type { LogPosition, StoredEntry } from './chain.ts';
+import { hexSha256 } from './entry.ts';
 import { readFloor } from './floor.ts';
 import type { Floor } from './floor.ts';
+import type { FloorProof } from './floor-proof.ts';
 import { LOG_PREFIX, logKey, snapshotKey } from './keys.ts';
 import type { RetryingStore } from './retrying-store.ts';
 import { decodeSnapshot } from './snapshot.ts';
 
-/** Entries fetched ahead while a tail is replayed: hides the store's latency, costs as many GETs at the end. */
+export type { LogPosition } from './chain.ts';
+
+/**
+ * Entries fetched ahead while a tail is replayed: hides the store's latency. It grows to this from one, because what
+ * is fetched behind the end was fetched in vain, and most readers are at the end already.
+ */
 const READ_AHEAD = 16;
 /** Reads of bytes that do not pass their checksum, before they count as damaged (protocol 3.7). */
 const READ_ATTEMPTS = 3;
 /** The floor may move while a reader opens; it starts over then. More often than this, something is wrong (P9). */
 const MAX_RESTARTS = 8;
+
 /** Who receives what the log holds. */
 export interface LogTarget {
   /** Replaces the whole state. May come more than once, when the floor moves under a slow reader. */
   restore(state: Uint8Array, sequence: number): void;
+  /** The reader stands at what was restored. */
+  restored(sequence: number): void;
   /** Back to the state before entry 1. */
   clear(): void;
   apply(record: JournalRecord, sequence: number): void;
-}
-
-/** The end of the log at one moment. */
-export interface LogPosition {
-  readonly sequence: number;
-  readonly writerEpoch: number;
-  readonly lastHash: Uint8Array;
-}
-
-interface ReadEntry {
-  readonly entry: LogEntry;
-  readonly hash: Uint8Array;
+  /** All records of this entry were applied; `bytes` are the entry as stored and never change. */
+  applied(sequence: number, bytes: Uint8Array): void;
 }
 
 /** Reads the log: from the snapshot at the floor, entry after entry, to the first free slot. */
@@ -41,26 +41,37 @@ export class LogReader {
   readonly #env: Env;
   readonly #store: RetryingStore;
   readonly #clusterId: string;
+  readonly #proof: FloorProof;
   /** What was applied last, or appended: the writer moves it on. */
   position: LogPosition;
 
-  constructor(env: Env, store: RetryingStore, clusterId: string) {
+  constructor(env: Env, store: RetryingStore, clusterId: string, proof: FloorProof) {
     this.#env = env;
     this.#store = store;
     this.#clusterId = clusterId;
-    this.position = this.#beginning();
+    this.#proof = proof;
+    this.position = beginningOf(clusterId);
+  }
+
+  /** Brings `target` to the state at the end of the log, from nothing. See {@link catchUp}. */
+  async load(target: LogTarget): Promise<void> {
+    target.clear();
+    this.position = beginningOf(this.#clusterId);
+    await this.catchUp(target);
   }
 
   /**
-   * Brings `target` to the state at the end of the log: snapshot at the floor, then every entry up to the first
-   * free slot, each checked for damage, place and hash chain (I18).
+   * Brings `target` from {@link position} to the end of the log: the snapshot first when the floor has passed us,
+   * then every entry up to the first free slot, each checked for damage, place and hash chain (I18). Entries may be
+   * accepted another way meanwhile; the position never goes back.
    * @throws {CorruptionError} also when a snapshot that the floor names is missing: the log below it is gone, so
    * starting from entry 1 would quietly lose everything
    */
-  async load(target: LogTarget): Promise<void> {
+  async catchUp(target: LogTarget): Promise<void> {
     for (let restarts = 0; restarts < MAX_RESTARTS; restarts++) {
+      this.#proof.renew(this.#proof.now());
       const floor = await this.floor();
-      if (!(await this.#restore(floor, target))) continue;
+      if (floor.sequence > this.position.sequence && !(await this.#restore(floor, target))) continue;
       if (await this.#replayTail(floor, target)) return;
     }
     throw new CorruptionError(
@@ -82,14 +93,22 @@ export class LogReader {
     return stored.floor;
   }
 
+  /** Entries that came another way than from the bucket; see {@link checkBatch}. @throws {CorruptionError} */
+  check(batch: readonly Uint8Array[]): readonly StoredEntry[] {
+    return checkBatch(this.position, batch);
+  }
+
+  /** Applies the entry that follows {@link position}. @throws {CorruptionError} when it is another; nothing changed then */
+  accept(next: StoredEntry, target: LogTarget): void {
+    const position = follow(this.position, next);
+    for (const record of next.entry.records) target.apply(record, position.sequence);
+    this.position = position;
+    target.applied(position.sequence, next.bytes);
+  }
+
   /** False when the snapshot is gone because the floor moved on: start over. */
   async #restore(floor: Floor, target: LogTarget): Promise<boolean> {
-    if (floor.snapshot === null) {
-      target.clear();
-      this.position = this.#beginning();
-      return true;
-    }
-    const key = floor.snapshot;
+    const key = floor.snapshot ?? '';
     const snapshot = await this.verified(key, (body) => {
       if (snapshotKey(floor.sequence, hexSha256(body)) !== key) {
         throw new CorruptionError(`${key} holds other bytes than its name says`);
@@ -104,38 +123,49 @@ export class LogReader {
       );
     }
     invariant(snapshot.sequence === floor.sequence, 'I20', 'a snapshot stands where the floor says', { key });
+    // Entries that came another way may have passed it while it was read.
+    if (snapshot.sequence <= this.position.sequence) return true;
     target.restore(snapshot.state, snapshot.sequence);
     const { sequence, writerEpoch, lastHash } = snapshot;
     this.position = { sequence, writerEpoch, lastHash: lastHash.slice() };
+    target.restored(sequence);
     return true;
   }
 
   /** Applies entries up to the first free slot. False when the entries are gone because the floor moved on. */
   async #replayTail(floor: Floor, target: LogTarget): Promise<boolean> {
-    const ahead: Promise<ReadEntry | undefined>[] = [];
+    const ahead: Promise<StoredEntry | undefined>[] = [];
+    let width = 1;
+    /** The slot that `ahead` begins with. */
+    let next = this.position.sequence + 1;
+    /** A slot found free although the log goes on behind it, and what was found there. */
+    let hole: { readonly sequence: number; readonly later: string } | undefined;
     try {
       for (;;) {
-        while (ahead.length < READ_AHEAD)
-          ahead.push(this.readEntry(this.position.sequence + 1 + ahead.length));
-        const next = await ahead.shift();
-        if (next !== undefined) {
-          this.#accept(next, target);
-          continue;
-        }
-        // The end, a deleted entry, or a hole: a list shows whether anything stands at or after this slot.
-        const later = await this.#store.list(LOG_PREFIX, { after: logKey(this.position.sequence), limit: 1 });
-        if (later.objects.length === 0) return true;
-        await Promise.all(ahead.splice(0));
-        const again = await this.readEntry(this.position.sequence + 1);
-        if (again !== undefined) {
-          this.#accept(again, target);
-        } else if ((await this.floor()).uuid !== floor.uuid) {
-          return false;
-        } else {
+        while (ahead.length < width) ahead.push(handled(this.readEntry(next + ahead.length)));
+        const stored = await ahead.shift();
+        const sequence = next++;
+        if (sequence <= this.position.sequence) continue;
+        if (stored !== undefined) {
+          if (!(await this.#isStillInLog(sequence))) return false;
+          // It may have come another way while the floor was read.
+          if (sequence > this.position.sequence) this.accept(stored, target);
+          width = Math.min(READ_AHEAD, 2 * width);
+        } else if (hole?.sequence === sequence) {
+          if ((await this.floor()).uuid !== floor.uuid) return false;
           throw new CorruptionError(
-            `${logKey(this.position.sequence + 1)} is missing while ${later.objects[0]?.key ?? ''} is there: entries are ` +
+            `${logKey(sequence)} is missing while ${hole.later} is there: entries are ` +
               `written one after the other, so it was deleted; restore it from a bucket version`,
           );
+        } else {
+          // The end, a deleted entry, or a hole: a list shows whether anything stands at or after this slot.
+          const { objects } = await this.#store.list(LOG_PREFIX, { after: logKey(sequence - 1), limit: 1 });
+          const later = objects[0]?.key;
+          if (later === undefined) return true;
+          hole = { sequence, later };
+          // Once more from here: it may have been written between the read and the list.
+          await Promise.all(ahead.splice(0));
+          next = sequence;
         }
       }
     } finally {
@@ -143,33 +173,22 @@ export class LogReader {
     }
   }
 
-  #accept(next: ReadEntry, target: LogTarget): void {
-    const { entry, hash } = next;
-    const key = logKey(this.position.sequence + 1);
-    if (entry.sequence !== this.position.sequence + 1) {
-      throw new CorruptionError(`${key} says it is entry ${entry.sequence}`);
-    }
-    if (!sameBytes(entry.prevHash, this.position.lastHash)) {
-      throw new CorruptionError(`${key} does not follow the entry before it: the hash chain is broken (I18)`);
-    }
-    invariant(
-      entry.writerEpoch >= this.position.writerEpoch,
-      'I19',
-      'writer epochs in the log do not go back',
-      {
-        key,
-        epoch: entry.writerEpoch,
-        highest: this.position.writerEpoch,
-      },
-    );
-    for (const record of entry.records) target.apply(record, entry.sequence);
-    this.position = { sequence: entry.sequence, writerEpoch: entry.writerEpoch, lastHash: hash };
+  /**
+   * False when the entry may have been deleted before it was read, so that the bytes could be a late landing in
+   * its slot (M4). Reads the floor only when the last look was long ago: the store was down meanwhile, say.
+   */
+  async #isStillInLog(sequence: number): Promise<boolean> {
+    if (this.#proof.isFresh) return true;
+    const begun = this.#proof.now();
+    if ((await this.floor()).sequence >= sequence) return false;
+    this.#proof.renew(begun);
+    return true;
   }
 
   /** The entry of one slot, or undefined when the slot is free. @throws {CorruptionError} */
-  async readEntry(sequence: number): Promise<ReadEntry | undefined> {
+  async readEntry(sequence: number): Promise<StoredEntry | undefined> {
     const key = logKey(sequence);
-    return this.verified(key, (body) => ({ entry: decodeEntry(body, key), hash: sha256(body) }));
+    return this.verified(key, (body) => readStored(body, key));
   }
 
   /** Reads again when bytes do not pass their check: the fault may be on the way and not in the object. */
@@ -185,8 +204,10 @@ export class LogReader {
       }
     }
   }
+}
 
-  #beginning(): LogPosition {
-    return { sequence: 0, writerEpoch: 0, lastHash: genesisHash(this.#clusterId) };
-  }
+/** A read ahead may fail before its turn to be awaited comes; that is no unhandled rejection. */
+function handled<T>(read: Promise<T>): Promise<T> {
+  read.catch(() => undefined);
+  return read;
 }

@@ -8,7 +8,7 @@ interface ServerInternals {
 }
 
 /** The memory of a connection's first read, before its receiver can be asked. Shared: a read is over when it is told. */
-const FIRST_READ_BYTES = 64 * 1024;
+export const FIRST_READ_BYTES = 64 * 1024;
 
 /**
  * Makes a listening server read straight into the memory of its receivers.

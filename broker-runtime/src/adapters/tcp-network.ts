@@ -1,9 +1,18 @@
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { ListenError } from '../ports/network.ts';
-import type { Address, Connection, Listener, ListenErrorCode, Network, Receiver } from '../ports/network.ts';
+import type {
+  Address,
+  Connection,
+  ConnectOptions,
+  Listener,
+  ListenErrorCode,
+  Network,
+  Receiver,
+} from '../ports/network.ts';
 import { acceptIntoOwnMemory } from './socket-onread.ts';
 import { systemErrorCode } from './system-error.ts';
+import { connectTcp } from './tcp-connect.ts';
 import { TcpConnection } from './tcp-connection.ts';
 
 /** Connections that wait in the kernel until we accept them; Linux cuts it at net.core.somaxconn (4096). */
@@ -40,6 +49,14 @@ export class TcpNetwork implements Network {
     if (this.#receiveIntoOwnMemory) acceptIntoOwnMemory(server, start);
     const bound = server.address() as AddressInfo;
     return new TcpListener(server, { host: address.host, port: bound.port });
+  }
+
+  connect(
+    address: Address,
+    accept: (connection: Connection) => Receiver,
+    options: ConnectOptions = {},
+  ): Promise<Connection> {
+    return connectTcp(address, accept, { ...options, receiveIntoOwnMemory: this.#receiveIntoOwnMemory });
   }
 }
 

@@ -7,6 +7,25 @@ import { MillraceError } from '../base/errors.ts';
 export interface Network {
   /** @throws {ListenError} when the address is taken or not ours */
   listen(address: Address, accept: (connection: Connection) => Receiver): Promise<Listener>;
+
+  /**
+   * Opens a connection. `accept` is called once it stands, before anything is received, as for `listen`.
+   * @throws {ConnectError} also when it does not stand in time; the signal's reason when that is aborted first
+   */
+  connect(
+    address: Address,
+    accept: (connection: Connection) => Receiver,
+    options?: ConnectOptions,
+  ): Promise<Connection>;
+}
+
+/** How long a peer may take to answer at all: a lost first packet is sent again after 1 s and after 3 s. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface ConnectOptions {
+  /** {@link CONNECT_TIMEOUT_MS} unless told. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 export interface Address {
@@ -70,6 +89,22 @@ export class ListenError extends MillraceError {
   readonly code: ListenErrorCode;
 
   constructor(code: ListenErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * REFUSED: the machine answered that nobody listens there. UNREACHABLE: no way leads to the host, or its name means
+ * nothing. TIMED_OUT: nobody answered. FAILED: anything else.
+ */
+export type ConnectErrorCode = 'REFUSED' | 'UNREACHABLE' | 'TIMED_OUT' | 'FAILED';
+
+/** No connection was made, and nothing was sent. */
+export class ConnectError extends MillraceError {
+  readonly code: ConnectErrorCode;
+
+  constructor(code: ConnectErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
   }

@@ -1,4 +1,4 @@
-import type { Address, Connection, Receiver } from '../../../broker-runtime/src/ports/network.ts';
+import type { Address, Connection, Network, Receiver } from '../../../broker-runtime/src/ports/network.ts';
 import { joinPieces } from '../../../broker-runtime/src/wire/codec.ts';
 import { FRAME_SIZE_BYTES, decodeResponse, encodeRequest } from '../../../broker-runtime/src/wire/headers.ts';
 import type {
@@ -7,11 +7,6 @@ import type {
   Fields,
   Message,
 } from '../../../broker-runtime/src/wire/schema.ts';
-
-/** What of a network a client needs; `SimNetwork` has it. */
-export interface Connector {
-  connect(address: Address, accept: (connection: Connection) => Receiver): Promise<Connection>;
-}
 
 export class ConnectionClosedError extends Error {
   override readonly name = 'ConnectionClosedError';
@@ -44,7 +39,7 @@ export class KafkaClient implements Receiver {
   }
 
   static async connect(
-    network: Connector,
+    network: Network,
     address: Address,
     clientId: string | null = 'test',
   ): Promise<KafkaClient> {

@@ -1,34 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Connection, Receiver } from '../../../broker-runtime/src/ports/network.ts';
+import type { Connection } from '../../../broker-runtime/src/ports/network.ts';
 import { simEnv } from './sim-env.ts';
 import { SimNetwork } from './sim-network.ts';
+import { Sink } from './sink.ts';
 
 const ADDRESS = { host: 'broker', port: 9092 };
-
-/** Collects what arrives and counts what it hears. */
-class Sink implements Receiver {
-  readonly memory: Uint8Array;
-  readonly arrived: number[] = [];
-  drains = 0;
-  readonly ends: (Error | undefined)[] = [];
-
-  constructor(bufferBytes = 100) {
-    this.memory = new Uint8Array(bufferBytes);
-  }
-  buffer(): Uint8Array {
-    return this.memory;
-  }
-  received(length: number): void {
-    this.arrived.push(...this.memory.subarray(0, length));
-  }
-  drained(): void {
-    this.drains++;
-  }
-  closed(error?: Error): void {
-    this.ends.push(error);
-  }
-}
 
 interface Pair {
   readonly env: ReturnType<typeof simEnv>;
@@ -119,7 +96,7 @@ describe('SimNetwork', () => {
     }
   });
 
-  test('a failing link is an error on both sides; nobody listening is ECONNREFUSED', async () => {
+  test('a failing link is an error on both sides; nobody listening is REFUSED', async () => {
     const { env, network, clientSink, serverSink } = await connected(5);
     network.resetAll();
     await env.clock.advance(10);
@@ -128,7 +105,7 @@ describe('SimNetwork', () => {
       { code: 'ECONNRESET' },
     ]);
     const refused = network.connect({ host: 'broker', port: 1 }, () => new Sink());
-    await expect(env.clock.run(refused)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(env.clock.run(refused)).rejects.toMatchObject({ name: 'ConnectError', code: 'REFUSED' });
     await expect(network.listen(ADDRESS, () => new Sink())).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' });
   });
 });

@@ -148,7 +148,7 @@ export class Broker {
       nodeId: options.nodeId,
       pace: () => settings.maintenance,
     });
-    const admit: Services['admit'] = (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount);
+    const admit: Services['admit'] = (...asked) => store.admit(...asked);
     const groups = new GroupCoordinator({
       env,
       config: settings.groups,

@@ -156,7 +156,7 @@ export class Broker {
       onFailed,
     });
     const partitions = ledPartitions({ env, store, metadata, nodeId, pace: () => settings.maintenance });
-    const admit: Services['admit'] = (payloadBytes, entryCount) => store.admit(payloadBytes, entryCount);
+    const admit: Services['admit'] = (...asked) => store.admit(...asked);
     const groups = new GroupCoordinator({
       env,
       config: settings.groups,

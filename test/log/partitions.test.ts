@@ -15,7 +15,12 @@ interface World {
   readonly touched: number[];
 }
 
-function world(partitions: number, before?: World, config = DEFAULT_CONFIG): World {
+function world(
+  partitions: number,
+  before?: World,
+  config = DEFAULT_CONFIG,
+  pace = { intervalMs: 60_000, cleanerIntervalMs: 15_000 },
+): World {
   const env = before?.env ?? simEnv(7);
   const streams = before?.streams ?? new Map<number, MemoryStream>();
   const touched: number[] = [];
@@ -51,7 +56,7 @@ function world(partitions: number, before?: World, config = DEFAULT_CONFIG): Wor
     store,
     assignment: (topicId, partition) => assigned.get(`${topicId}/${partition}`),
     assignments: () => assigned.values(),
-    pace: () => ({ intervalMs: 60_000, cleanerIntervalMs: 15_000 }),
+    pace: () => pace,
   });
   return { env, set, streams, assigned, touched };
 }
@@ -173,6 +178,38 @@ describe('while open', () => {
     set.startMaintenance();
     await env.clock.advance(15_000);
     expect(sizeBytes()).toBeLessThan(before);
+  });
+
+  test('compaction-waits-for-upload: a tail older than segment.ms goes into objects, and is compacted', async () => {
+    const { env, set, streams } = world(1, undefined, { ...COMPACTED, segmentMs: 500 });
+    const log = await opened(set, 0);
+    for (let n = 0; n < 3; n++) log.append(clientBatch(), { origin: 'client' });
+    const appendedBytes = log.sizeBytes;
+    set.startMaintenance();
+    await env.clock.advance(15_000);
+    const [range, ...others] = streams.get(0)?.ranges() ?? [];
+    expect(others).toEqual([]);
+    expect(range).toMatchObject({ startOffset: 0, endOffset: 3 });
+    expect(range?.sizeBytes).toBeLessThan(appendedBytes);
+  });
+
+  test('however many tails are due, however often the cleaner comes: one flush in 10 seconds', async () => {
+    const pace = { intervalMs: 3_600_000, cleanerIntervalMs: 100 };
+    const { env, set, streams } = world(20, undefined, { ...COMPACTED, segmentMs: 1 }, pace);
+    let flushes = 0;
+    for (let partition = 0; partition < 20; partition++) {
+      const stream = streams.get(2 * partition);
+      if (stream !== undefined) {
+        stream.flush = () => {
+          flushes++;
+          return Promise.resolve();
+        };
+      }
+      (await opened(set, partition)).append(clientBatch(), { origin: 'client' });
+    }
+    set.startMaintenance();
+    await env.clock.advance(60_000);
+    expect(flushes).toBe(6);
   });
 
   test('one partition in trouble does not keep the others from maintenance', async () => {

@@ -39,11 +39,15 @@ export interface BrokerRig {
   close(): Promise<void>;
 }
 
-export async function startBroker(settings: Record<string, string> = {}, seed = 1): Promise<BrokerRig> {
+export async function startBroker(
+  settings: Record<string, string> = {},
+  seed = 1,
+  walBytes = 64 * MIB,
+): Promise<BrokerRig> {
   const env = simEnv(seed);
   const network = new SimNetwork(env.clock, env.random.fork());
   const objects = new MemoryObjectStore(env.clock, new SimBucket());
-  const disk = new SimDisk({ capacityBytes: 64 * MIB, clock: env.clock, random: env.random.fork() });
+  const disk = new SimDisk({ capacityBytes: walBytes, clock: env.clock, random: env.random.fork() });
   const run = <T>(work: Promise<T>): Promise<T> => env.clock.run(work);
   const broker = await run(
     Broker.start(

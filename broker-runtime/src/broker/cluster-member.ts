@@ -1,5 +1,5 @@
 import { backoffMs } from '../base/backoff.ts';
-import { invariant, messageOf } from '../base/errors.ts';
+import { CorruptionError, invariant, messageOf } from '../base/errors.ts';
 import type { BrokerRegistration, NodeRef } from '../metadata/cluster-metadata.ts';
 import {
   type Commands,
@@ -99,12 +99,24 @@ export class ClusterMember {
         const { json, blobs } = await link.call('follow', { json: question, blobs: [] }, FOLLOW_TIMEOUT_MS);
         const { tooFarBehind } = json as { tooFarBehind?: boolean };
         if (tooFarBehind === true) await follower.catchUp();
-        else follower.apply(blobs);
+        else await this.#apply(blobs);
         repeat = 0;
       } catch (error) {
         if (!this.#isTransient(error)) return this.#fail(error);
         await this.#pause(repeat++);
       }
+    }
+  }
+
+  /** Entries that do not fit ours: a controller that was superseded and does not know yet. The bucket knows. */
+  async #apply(entries: readonly Uint8Array[]): Promise<void> {
+    const { env, follower } = this.#parts;
+    try {
+      follower.apply(entries);
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      env.events.warn('cluster.entries-refused', { reason: error.message });
+      await follower.catchUp();
     }
   }
 

@@ -70,15 +70,17 @@ export class ClusterNode {
       { onFatal: onFailed },
     );
     const address = await rpc.listen(network, options.internalListen);
+    let follower: LogFollower | undefined = undefined;
     seat = new ControllerSeat(env, objects, {
       nodeId,
       address,
       staticSettings: settings,
       sessionTimeoutMs,
+      epochSeen: () => follower?.epoch ?? 0,
       onFatal: onFailed,
     });
     seat.start();
-    const follower = await followLog(env, objects, images);
+    follower = await followLog(env, objects, images);
     const link = new ControllerLink({ env, network, leader: () => seat.leader() });
     const member = new ClusterMember({ env, nodeId, link, follower, sessionTimeoutMs, onFenced: onFailed });
     const metadata = new FollowedMetadata({

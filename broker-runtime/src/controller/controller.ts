@@ -7,7 +7,7 @@ import type { Timer } from '../ports/clock.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import { ManifestImage } from '../store/manifest-image.ts';
-import { ConditionalJournal, type EntriesAfter } from '../wal/conditional-journal.ts';
+import { ConditionalJournal, type RecentEntries } from '../wal/conditional-journal.ts';
 import { JournalClosedError } from '../wal/journal.ts';
 import { Failover } from './failover.ts';
 import { NodeWatch } from './node-watch.ts';
@@ -24,6 +24,10 @@ export interface ControllerOptions {
    * takes a node for dead that only paused.
    */
   readonly sessionTimeoutMs: number;
+  /** Of the lease: the log is taken over with it, or a higher one. */
+  readonly minimumEpoch: number;
+  /** Aborted when the lease is lost. */
+  readonly signal: AbortSignal;
   /** The term is over: the log was taken over by another controller, or cannot be written. Called once. */
   readonly onEnded: (error: Error) => void;
 }
@@ -56,6 +60,8 @@ export class Controller {
     const manifest = new ManifestImage();
     const journal = await ConditionalJournal.open(env, objects, [manifest, metadata], {
       writer: `node ${options.nodeId}`,
+      minimumEpoch: options.minimumEpoch,
+      signal: options.signal,
       onFailed: options.onEnded,
     });
     return new Controller(env, journal, { metadata, manifest }, options);
@@ -107,7 +113,7 @@ export class Controller {
   }
 
   /** Entries after `sequence`, as stored; waits up to `maxWaitMs` for the first. */
-  async follow(sequence: number, maxWaitMs: number, maxBytes: number): Promise<EntriesAfter> {
+  async follow(sequence: number, maxWaitMs: number, maxBytes: number): Promise<RecentEntries> {
     await this.#journal.waitForEntries(sequence, maxWaitMs);
     return this.#journal.entriesAfter(sequence, maxBytes);
   }

@@ -42,7 +42,7 @@ export async function rebuildPartition(data: Stream, states: Stream, env: Env): 
     Math.min(snapshotOffset, committedOffset),
   )) {
     const endOffset = baseOffset + count;
-    recent.add(baseOffset, endOffset, bytes.length, endOffset <= committedOffset);
+    recent.add(baseOffset, endOffset, bytes.length, endOffset <= committedOffset ? 'in-objects' : nowMs);
     if (endOffset <= snapshotOffset) continue;
     replayedBytes += bytes.length;
     replay(new BatchHeader(bytes), state, nowMs);

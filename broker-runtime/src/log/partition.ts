@@ -5,6 +5,7 @@ import { WalClosedError } from '../wal/wal.ts';
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
+import { isTailDue } from './active-tail.ts';
 import { validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
 import { entryTimestampMs } from './entry-timestamp.ts';
@@ -106,7 +107,7 @@ export class Partition implements PartitionLog {
   get sizeBytes(): number {
     const ranges = this.#data.ranges();
     const bytesInObjects = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
-    return bytesInObjects + this.#recent.bytesAbove(ranges.at(-1)?.endOffset ?? this.#data.startOffset);
+    return bytesInObjects + this.#recent.bytesAbove(this.#committedOffset);
   }
 
   append(batch: Uint8Array, options: AppendOptions): AppendResult {
@@ -159,7 +160,7 @@ export class Partition implements PartitionLog {
       );
     }
     this.#pending.add(endOffset, durable);
-    this.#recent.add(offset, endOffset, batch.length);
+    this.#recent.add(offset, endOffset, batch.length, nowMs);
     this.#snapshots.noteAppended(batch.length);
     return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs, durable };
   }
@@ -217,6 +218,17 @@ export class Partition implements PartitionLog {
     return this.#config.cleanupPolicy.compact;
   }
 
+  /** What is only in the WAL has waited long enough for the cleaner; see {@link isTailDue}. */
+  get isTailDue(): boolean {
+    const nowMs = this.#env.clock.wallMs();
+    return isTailDue(this.#config, this.#recent.tailSinceMs(this.#committedOffset), nowMs);
+  }
+
+  /** Brings everything appended until now into objects. */
+  flush(): Promise<void> {
+    return this.#data.flush();
+  }
+
   reconfigure(config: LogConfig): void {
     this.#config = config;
   }
@@ -240,6 +252,10 @@ export class Partition implements PartitionLog {
     this.#snapshots.stop();
     this.#stopListening();
     this.#notify();
+  }
+
+  get #committedOffset(): number {
+    return this.#data.ranges().at(-1)?.endOffset ?? this.#data.startOffset;
   }
 
   async #maintain(): Promise<void> {

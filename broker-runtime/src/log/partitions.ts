@@ -41,6 +41,11 @@ export interface MaintenancePace {
 
 /** However eager the settings: rounds follow each other only so fast. */
 const MIN_PAUSE_MS = 100;
+/**
+ * Uploads that the cleaner asks for follow each other only so fast: at most six a minute, each of one object as a rule
+ * and one entry of the metadata log, whatever `segment.ms` and however many partitions.
+ */
+const MIN_FLUSH_PAUSE_MS = 10_000;
 
 /**
  * The open partitions of this broker. Each is opened once, on first use, and stays open until it is closed, its topic
@@ -54,6 +59,7 @@ export class PartitionSet {
   #openingNow = 0;
   #timer: Timer | undefined;
   #fullRoundAtMs = 0;
+  #nextFlushAtMs = 0;
   #round: Promise<void> | undefined;
   #closed = false;
 
@@ -190,6 +196,7 @@ export class PartitionSet {
 
   async #runRound(): Promise<void> {
     const { env, pace, assignments } = this.#options;
+    await this.#flushTail();
     if (env.clock.monotonicMs() < this.#fullRoundAtMs) {
       for (const partition of [...this.#open.values()]) {
         if (partition.isCompacted) await this.#maintain(partition);
@@ -198,6 +205,24 @@ export class PartitionSet {
     }
     for (const { topicId, partition } of assignments()) await this.#maintain({ topicId, partition });
     this.#fullRoundAtMs = env.clock.monotonicMs() + pace().intervalMs;
+  }
+
+  /**
+   * Uploads what is only in the WAL when a compacted partition cannot wait for the upload by age. One flush is enough
+   * for all: what the others have lies in the same WAL groups and goes into the same objects.
+   */
+  async #flushTail(): Promise<void> {
+    const { clock, events } = this.#options.env;
+    if (clock.monotonicMs() < this.#nextFlushAtMs) return;
+    // All are asked: what is asked now knows the age of its next tail better.
+    const [first] = [...this.#open.values()].filter((partition) => partition.isTailDue);
+    if (first === undefined) return;
+    this.#nextFlushAtMs = clock.monotonicMs() + MIN_FLUSH_PAUSE_MS;
+    try {
+      await first.flush();
+    } catch (error) {
+      if (!(error instanceof ClosedError)) events.warn('log.flush-failed', { reason: String(error) });
+    }
   }
 
   /** One partition after the other: maintenance reads and writes much and is never urgent. */

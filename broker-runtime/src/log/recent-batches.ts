@@ -5,6 +5,8 @@ const INITIAL_RECENT = 16;
 const TAIL_STEP_BYTES = 64 * 1024;
 
 interface TailStep {
+  /** When its first batch was appended. */
+  readonly sinceMs: number;
   endOffset: number;
   sizeBytes: number;
 }
@@ -21,9 +23,10 @@ export class RecentBatches {
   #length = 0;
   #totalBytes = 0;
   readonly #tail: TailStep[] = [];
+  #isTailSealed = false;
 
-  /** `inObjects`: the batch is counted among the bytes of ranges already. */
-  add(baseOffset: number, endOffset: number, sizeBytes: number, inObjects = false): void {
+  /** A batch appended at `nowMs`, 'in-objects' when it is counted among the bytes of ranges already. */
+  add(baseOffset: number, endOffset: number, sizeBytes: number, nowMs: number | 'in-objects'): void {
     if (this.#length === this.#baseOffsets.length) {
       if (this.#length < MAX_RECENT) this.#grow();
       else {
@@ -36,7 +39,7 @@ export class RecentBatches {
     this.#bytesBefore[slot] = this.#totalBytes;
     this.#length++;
     this.#totalBytes += sizeBytes;
-    if (!inObjects) this.#addToTail(endOffset, sizeBytes);
+    if (nowMs !== 'in-objects') this.#addToTail(endOffset, sizeBytes, nowMs);
   }
 
   /** Bytes of the batches in [from, until); undefined when `from` is older than the batches remembered. */
@@ -54,16 +57,32 @@ export class RecentBatches {
    * {@link TAIL_STEP_BYTES} too large.
    */
   bytesAbove(committedOffset: number): number {
-    let first = 0;
-    while ((this.#tail[first]?.endOffset ?? Infinity) <= committedOffset) first++;
-    if (first > 0) this.#tail.splice(0, first);
+    this.#dropTail(committedOffset);
     return this.#tail.reduce((sum, step) => sum + step.sizeBytes, 0);
   }
 
-  #addToTail(endOffset: number, sizeBytes: number): void {
+  /**
+   * When the oldest batch that ends above `committedOffset` was appended, undefined when there is none. Too early
+   * when a part of its step is in objects, but never earlier than the time this was asked last.
+   */
+  tailSinceMs(committedOffset: number): number | undefined {
+    this.#dropTail(committedOffset);
+    this.#isTailSealed = true;
+    return this.#tail[0]?.sinceMs;
+  }
+
+  #dropTail(committedOffset: number): void {
+    let first = 0;
+    while ((this.#tail[first]?.endOffset ?? Infinity) <= committedOffset) first++;
+    if (first > 0) this.#tail.splice(0, first);
+  }
+
+  #addToTail(endOffset: number, sizeBytes: number, sinceMs: number): void {
     const last = this.#tail.at(-1);
-    if (last === undefined || last.sizeBytes >= TAIL_STEP_BYTES) this.#tail.push({ endOffset, sizeBytes });
-    else {
+    if (last === undefined || last.sizeBytes >= TAIL_STEP_BYTES || this.#isTailSealed) {
+      this.#isTailSealed = false;
+      this.#tail.push({ sinceMs, endOffset, sizeBytes });
+    } else {
       last.endOffset = endOffset;
       last.sizeBytes += sizeBytes;
     }

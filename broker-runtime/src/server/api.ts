@@ -1,4 +1,5 @@
 import { MillraceError, invariant } from '../base/errors.ts';
+import type { CloseReason } from './close-reason.ts';
 import type { Address } from '../ports/network.ts';
 import { apiOf, type ApiVersionRange } from '../wire/api-keys.ts';
 import type { ErrorCode } from '../wire/errors.ts';
@@ -28,6 +29,12 @@ export interface RequestContext {
    * is still to come: Produce after its appends, Fetch when it parks. Replies keep arrival order in any case.
    */
   startNext(): void;
+
+  /**
+   * This request's answer is the connection's last: whatever the client sent behind it is dropped unseen, as if it
+   * had been lost with the connection, and the client sends it again in its order. Called before `startNext`.
+   */
+  endConnection(reason: CloseReason, detail: string): void;
 
   /**
    * The handler has read the request's memory for the last time (see {@link ApiDefinition.requestMemory}); the frame

@@ -10,6 +10,8 @@ export type CloseReason =
   | 'failed-request'
   /** Produce with acks=0 failed: closing is the only way to tell (Kafka does the same). */
   | 'unanswerable-error'
+  /** No room in the WAL for as long as the producer wanted to wait; told in the last answer. */
+  | 'produce-timeout'
   | 'frame-deadline'
   | 'idle-deadline'
   | 'send-deadline'

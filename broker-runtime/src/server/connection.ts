@@ -109,6 +109,13 @@ export class ClientConnection implements Receiver, ExchangeOwner {
     this.#startWaiting();
   }
 
+  onEndConnection(reason: CloseReason, detail: string): void {
+    if (this.#closed) return;
+    this.#host.onClosing(this, reason, detail);
+    this.#ending = true;
+    this.#dropWaiting();
+  }
+
   onAnswered(): void {
     if (this.#closed) {
       this.#settleAnswered();
@@ -252,11 +259,15 @@ export class ClientConnection implements Receiver, ExchangeOwner {
   }
 
   #dispose(): void {
-    this.#reader.close();
-    for (const frame of this.#waiting.splice(0)) frame.release(true);
+    this.#dropWaiting();
     this.#abort.abort();
     this.#settleAnswered();
     this.#host.onClosed(this);
+  }
+
+  #dropWaiting(): void {
+    this.#reader.close();
+    for (const frame of this.#waiting.splice(0)) frame.release(true);
   }
 
   /** After the end nothing is sent; a request still being worked on settles when its handler is done. */

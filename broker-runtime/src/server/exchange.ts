@@ -9,8 +9,10 @@ import type { Frame } from './frame.ts';
 export interface ExchangeOwner {
   readonly info: ConnectionInfo;
   readonly signal: AbortSignal;
-  /** The exchange lets the next request start. Called once, at the latest with `onAnswered`. */
+  /** The exchange lets the next request start. Called once, at the latest with `onAnswered`, or never after `onEndConnection`. */
   onStartNext(): void;
+  /** Nothing behind the exchange is started, and the connection ends with its answer. Called at most once. */
+  onEndConnection(reason: CloseReason, detail: string): void;
   /** The exchange has its reply, or knows that it needs none. Called once. */
   onAnswered(): void;
   /** The exchange cannot be answered: the connection must go. */
@@ -67,6 +69,15 @@ export class Exchange implements RequestContext {
     if (this.#letNextStart) return;
     this.#letNextStart = true;
     this.#owner.onStartNext();
+  }
+
+  endConnection(reason: CloseReason, detail: string): void {
+    invariant(!this.#letNextStart, 'server', 'a request ends its connection before the next one starts', {
+      api: this.apiKey,
+      correlationId: this.correlationId,
+    });
+    this.#letNextStart = true;
+    this.#owner.onEndConnection(reason, detail);
   }
 
   releaseRequest(): void {

@@ -103,6 +103,7 @@ export class FrameReader {
     // Not recycled: the adapter still knows this memory as the place for the next bytes.
     this.#frame?.release(false);
     this.#frame = undefined;
+    this.#partialSinceMs = undefined;
     this.#dropBacklog();
   }
 

@@ -4,6 +4,7 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import type { Env } from '../ports/env.ts';
 import type { Address } from '../ports/network.ts';
+import type { Patience } from '../wal/wal.ts';
 import type { ServerOptions } from './options.ts';
 
 /**
@@ -21,7 +22,7 @@ export interface Services {
   /** Record bytes fetches hold until they are sent. */
   readonly fetchMemory: MemoryShare;
   /** Admission to the WAL: the back-pressure of everything that appends; see `StreamStore.admit`. */
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined;
 }
 
 /** The partitions this broker leads. */

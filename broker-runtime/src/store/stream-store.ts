@@ -1,6 +1,6 @@
 import { ClosedError, invariant, messageOf } from '../base/errors.ts';
 import type { Timer } from '../ports/clock.ts';
-import type { Wal, WalGroup, WalListener } from '../wal/wal.ts';
+import type { Patience, Wal, WalGroup, WalListener } from '../wal/wal.ts';
 import { BlockCache } from './block-cache.ts';
 import { Compactor } from './compactor.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -124,9 +124,9 @@ export class BrokerStreamStore implements StreamStore {
     });
   }
 
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     const { wal, uploader } = this.#running();
-    const waiting = wal.admit(payloadBytes, entryCount);
+    const waiting = wal.admit(payloadBytes, entryCount, patience);
     if (waiting === undefined) return undefined;
     this.#admissionsWaiting++;
     const settled = (): void => {

@@ -1,5 +1,5 @@
 import { MillraceError } from '../base/errors.ts';
-import type { WalGroup } from '../wal/wal.ts';
+import type { Patience, WalGroup } from '../wal/wal.ts';
 
 /**
  * A stream: an append-only sequence of opaque entries addressed by 64-bit offsets. The store knows nothing of
@@ -103,7 +103,7 @@ export interface StreamRange {
 /** All streams of one broker over its WAL and the object store. */
 export interface StreamStore {
   /** See `Wal.admit`: the one back-pressure of everything that appends. */
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined;
   /** @throws {UnknownStreamError} */
   stream(streamId: number): Stream;
   /**

@@ -11,7 +11,14 @@ import { settingsOf, type BlockWalOptions, type WalSettings } from './block/opti
 import type { BlockWalRecovery } from './block/recovery.ts';
 import { Ring, ringBytesOf } from './block/ring.ts';
 import { SlabPool } from './block/slabs.ts';
-import { EntryTooLargeError, WalClosedError, type Wal, type WalGroup, type WalListener } from './wal.ts';
+import {
+  EntryTooLargeError,
+  WalClosedError,
+  type Patience,
+  type Wal,
+  type WalGroup,
+  type WalListener,
+} from './wal.ts';
 
 export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
 export { formatBlockWal, type LogOwner } from './block/format.ts';
@@ -133,12 +140,7 @@ export class BlockWal implements Wal {
       settings.maxEntryBytes,
       start.startSequence,
     );
-    this.#admission = new Admission(
-      (bytes, entryCount) => this.#fits(bytes, entryCount),
-      (task) => {
-        env.clock.afterTurn(task);
-      },
-    );
+    this.#admission = new Admission((bytes, entryCount) => this.#fits(bytes, entryCount), env.clock);
     this.#writer = new GroupWriter({
       devices: lanes,
       queue: this.#queue,
@@ -195,11 +197,11 @@ export class BlockWal implements Wal {
     return this.#writer.durableSequence;
   }
 
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     if (this.#ended !== undefined) throw this.#ended;
     const bytes = worstCaseBytes(payloadBytes, entryCount, this.#groupBytes, this.#pool.slabBytes);
     this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
-    const waiting = this.#admission.enter(bytes, entryCount);
+    const waiting = this.#admission.enter(bytes, entryCount, patience);
     if (waiting === undefined) return undefined;
     this.#askForRoom();
     return waiting;

@@ -43,8 +43,9 @@ export interface Wal {
    * that reaches producers.
    * @throws {WalClosedError} when the WAL failed or was closed, also while waiting
    * @throws {EntryTooLargeError} when it could never fit
+   * @throws {AdmissionExpiredError} (rejects) when the patience is over; nothing was reserved
    */
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined;
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined;
 
   /**
    * Copies the bytes into the group being filled and returns that group; must have been admitted. `crc32c` is that
@@ -70,6 +71,13 @@ export interface Wal {
   close(): Promise<void>;
 }
 
+/** How long a place in the line before a full WAL is kept. Without it: until there is room. */
+export interface Patience {
+  readonly ms: number;
+  /** Aborted when whoever waits is gone. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Who learns what, wired at construction because each is called on the hot path. */
 export interface WalListener {
   /** Groups become durable in sequence order, before their `durable` promise resolves. */
@@ -83,6 +91,11 @@ export interface WalListener {
 /** The WAL acknowledges nothing any more: it was closed, a write failed, or this broker is fenced. */
 export class WalClosedError extends MillraceError {
   readonly code = 'WAL_CLOSED';
+}
+
+/** Whoever waited for room waited long enough, or is gone: nothing of it was appended. */
+export class AdmissionExpiredError extends MillraceError {
+  readonly code = 'ADMISSION_EXPIRED';
 }
 
 /** One append is larger than a group, the ring or its memory can ever hold. */

@@ -1,6 +1,6 @@
 import { invariant } from '../../base/errors.ts';
 import type { AppendResult, PartitionLog } from '../../log/partition-log.ts';
-import { EntryTooLargeError } from '../../wal/wal.ts';
+import { AdmissionExpiredError, EntryTooLargeError, type Patience } from '../../wal/wal.ts';
 import { ApiKey } from '../../wire/api-keys.ts';
 import { Errors, type ErrorCode } from '../../wire/errors.ts';
 import { ProduceRequest, ProduceResponse } from '../../wire/messages/produce.ts';
@@ -16,6 +16,9 @@ type PartitionRow = TopicRow['partitionResponses'][number];
 
 const FIRST_VERSION_BY_ID = 13;
 const FIRST_VERSION_WITH_ZSTD = 7;
+
+/** However hurried a producer is: a full log must not become a storm of answers and new connections. */
+const MIN_ADMISSION_PATIENCE_MS = 1000;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -41,6 +44,12 @@ interface Outcome {
  *   order of checks: acks · topic · partition · leadership · compression of the version · admission · the batch (log)
  *
  * acks 1 and all are the same here: an answer means durable. acks 0 gets no answer, and a close when it fails.
+ *
+ * `timeoutMs` limits the wait for room in the WAL. When it is over nothing was appended, and the answer says
+ * REQUEST_TIMED_OUT, upon which clients send again. The connection ends with it: what is pipelined behind would be
+ * appended first otherwise, and a partition that does not know the producer yet would take the later sequence for
+ * its beginning. What was appended is waited for without limit, because it may be durable any moment: a client that
+ * does not want to wait for it closes, sends again, and is answered from the first append.
  */
 export const produceApi = defineApi({
   key: ApiKey.Produce,
@@ -48,13 +57,20 @@ export const produceApi = defineApi({
   response: ProduceResponse,
   requestMemory: 'borrowed',
   handler: (services) => async (request, context) => {
-    const { acks, topicData } = request;
+    const { acks, timeoutMs, topicData } = request;
     const planned = topicData.map((topic) => planTopic(services, topic, acks, context.apiVersion));
     const topics = planned.flat().every(isOpen) ? planned : await Promise.all(planned.map(opened));
 
     // No await between being let in at once and the appends: others would be let into the same room.
-    const admitted = admit(services, topics.flat());
+    const admitted = admit(services, topics.flat(), {
+      ms: Math.max(MIN_ADMISSION_PATIENCE_MS, timeoutMs),
+      // Without acks a client may be gone as soon as it has sent.
+      signal: acks === 0 ? undefined : context.signal,
+    });
     const refused = typeof admitted === 'number' ? admitted : await admitted;
+    if (refused === Errors.REQUEST_TIMED_OUT) {
+      context.endConnection('produce-timeout', 'the WAL had no room within the timeout of a produce request');
+    }
     const outcomes = topics.map((works) => works.map((work) => append(work, refused)));
     context.releaseRequest();
     context.startNext();
@@ -108,12 +124,18 @@ function opened(works: readonly Work[]): Promise<Work[]> {
 }
 
 /** Reserves room for all batches that have a log, or says why there is none. */
-function admit(services: Services, works: readonly Work[]): ErrorCode | Promise<ErrorCode> {
+function admit(
+  services: Services,
+  works: readonly Work[],
+  patience: Patience,
+): ErrorCode | Promise<ErrorCode> {
   const ready = works.filter((work) => typeof work.target !== 'number');
   if (ready.length === 0) return Errors.NONE;
   const bytes = ready.reduce((sum, work) => sum + work.bytes.length, 0);
   try {
-    return services.admit(bytes, ready.length)?.then(() => Errors.NONE, admissionError) ?? Errors.NONE;
+    return (
+      services.admit(bytes, ready.length, patience)?.then(() => Errors.NONE, admissionError) ?? Errors.NONE
+    );
   } catch (error) {
     return admissionError(error);
   }
@@ -121,6 +143,7 @@ function admit(services: Services, works: readonly Work[]): ErrorCode | Promise<
 
 /** A closed WAL means that this broker stops: retriable, and the client looks for a leader. */
 function admissionError(error: unknown): ErrorCode {
+  if (error instanceof AdmissionExpiredError) return Errors.REQUEST_TIMED_OUT;
   return error instanceof EntryTooLargeError ? Errors.MESSAGE_TOO_LARGE : Errors.NOT_LEADER_OR_FOLLOWER;
 }
 

@@ -1,4 +1,6 @@
 import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
+import type { Clock } from '../../ports/clock.ts';
+import { AdmissionExpiredError, type Patience } from '../wal.ts';
 import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
 import { alignUp } from './ring.ts';
 
@@ -36,14 +38,17 @@ export function worstCaseBytes(
  */
 export class Admission {
   readonly #fits: (bytes: number, entryCount: number) => boolean;
-  readonly #afterTurn: (task: () => void) => void;
+  readonly #clock: Pick<Clock, 'afterTurn' | 'timer'>;
   readonly #waiters: Waiter[] = [];
   #grantedBytes = 0;
   #grantedEntries = 0;
 
-  constructor(fits: (bytes: number, entryCount: number) => boolean, afterTurn: (task: () => void) => void) {
+  constructor(
+    fits: (bytes: number, entryCount: number) => boolean,
+    clock: Pick<Clock, 'afterTurn' | 'timer'>,
+  ) {
     this.#fits = fits;
-    this.#afterTurn = afterTurn;
+    this.#clock = clock;
   }
 
   /** What the first in line needs, together with all that was let in this turn; 0 when nobody waits. */
@@ -58,20 +63,48 @@ export class Admission {
     return first === undefined ? 0 : this.#grantedEntries + first.entryCount;
   }
 
-  enter(bytes: number, entryCount: number): Promise<void> | undefined {
+  /** @throws {AdmissionExpiredError} (rejects) when the patience is over */
+  enter(bytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     if (this.#waiters.length === 0 && this.#grantedBytes === 0 && this.#fits(bytes, entryCount)) {
       return undefined;
     }
-    return new Promise<undefined>((resolve, reject) => {
-      this.#waiters.push({
-        bytes,
-        entryCount,
-        resolve: () => {
-          resolve(undefined);
-        },
-        reject,
-      });
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const waiter: Waiter = {
+      bytes,
+      entryCount,
+      resolve: () => {
+        resolve(undefined);
+      },
+      reject,
+    };
+    this.#waiters.push(waiter);
+    return patience === undefined ? promise : this.#limited(waiter, promise, patience);
+  }
+
+  /** Whoever is gone must not stand in the line: what comes after would wait for room that nobody uses. */
+  async #limited(waiter: Waiter, admitted: Promise<undefined>, { ms, signal }: Patience): Promise<void> {
+    const onGone = (): void => {
+      this.#leave(waiter, 'whoever waited for room in the WAL is gone');
+    };
+    const timer = this.#clock.timer(ms, () => {
+      this.#leave(waiter, `the WAL had no room for ${ms} ms`);
     });
+    signal?.addEventListener('abort', onGone);
+    if (signal?.aborted === true) onGone();
+    try {
+      await admitted;
+    } finally {
+      timer.cancel();
+      signal?.removeEventListener('abort', onGone);
+    }
+  }
+
+  #leave(waiter: Waiter, why: string): void {
+    const at = this.#waiters.indexOf(waiter);
+    if (at < 0) return;
+    this.#waiters.splice(at, 1);
+    waiter.reject(new AdmissionExpiredError(`${why}; nothing was appended`));
+    if (at === 0) this.admitWaiting();
   }
 
   /** Something was freed. */
@@ -80,7 +113,7 @@ export class Admission {
       if (!this.#fits(this.#grantedBytes + first.bytes, this.#grantedEntries + first.entryCount)) return;
       this.#waiters.shift();
       if (this.#grantedBytes === 0) {
-        this.#afterTurn(() => {
+        this.#clock.afterTurn(() => {
           this.#grantedBytes = 0;
           this.#grantedEntries = 0;
           this.admitWaiting();

@@ -6,6 +6,7 @@ import { DirectBlockDevice } from '../broker-runtime/src/adapters/direct-block-d
 import { systemEnv } from '../broker-runtime/src/adapters/system-env.ts';
 import type { Env } from '../broker-runtime/src/ports/env.ts';
 import { BlockWal, formatBlockWal, recoverBlockWal } from '../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../broker-runtime/src/wal/fence.ts';
 import { median } from './median.ts';
 
 /** The block WAL beside fio doing the same writes: O_DIRECT, synced, sequential, into a file written before. */
@@ -113,11 +114,11 @@ async function runWal(env: Env, file: string, groupBytes: number, depth: number)
   const device = await DirectBlockDevice.open(env, file, { createBytes: FILE_BYTES });
   const owner = { clusterId: 'bench', nodeId: 1 };
   await formatBlockWal([device], owner, env);
-  const recovery = await recoverBlockWal([device], owner, env);
+  const recovery = await recoverBlockWal([device], owner, env, previousProcessExited([device]));
   for await (const group of recovery.groups()) throw new Error(`a new log holds group ${group.sequence}`);
   const wal = await BlockWal.open(
     recovery,
-    { nodeEpoch: 1, stillOwner: () => true, groupBytes, writesInFlight: depth },
+    { nodeEpoch: 1, mayAcknowledge: () => true, groupBytes, writesInFlight: depth },
     env,
     {
       onDurable: (group) => void wal.trim(group.sequence),

@@ -1,4 +1,4 @@
-import { invariant } from './base/errors.ts';
+import { ClosedError, invariant } from './base/errors.ts';
 import { MemoryShare } from './base/memory-budget.ts';
 import { planMemory, type MemoryPlan } from './broker/memory.ts';
 import { KafkaSettings } from './broker/settings.ts';
@@ -20,7 +20,8 @@ import { JournalManifest } from './store/journal-manifest.ts';
 import { ManifestImage } from './store/manifest-image.ts';
 import type { StoreStatus } from './store/stream.ts';
 import { type BrokerStreamStore, openStreamStore } from './store/stream-store.ts';
-import { BlockWal, formatBlockWal, recoverBlockWal } from './wal/block-wal.ts';
+import { BlockWal, formatBlockWal, recoverBlockWal, type MayAcknowledge } from './wal/block-wal.ts';
+import { previousProcessExited } from './wal/fence.ts';
 import { ConditionalJournal } from './wal/conditional-journal.ts';
 
 /** How long a stop waits for the partitions; the store has its own patience after it. */
@@ -137,7 +138,8 @@ export class Broker {
       nodeEpoch,
       hasLivedBefore,
       manifest,
-      stillOwner: () => owned,
+      mayAcknowledge: () =>
+        owned || Promise.reject(new ClosedError('this broker stops: something of it failed')),
       onFailed,
     });
     const partitions = openPartitions({
@@ -229,13 +231,13 @@ interface StoreOpening {
   readonly nodeEpoch: number;
   readonly hasLivedBefore: boolean;
   readonly manifest: JournalManifest;
-  readonly stillOwner: () => boolean;
+  readonly mayAcknowledge: MayAcknowledge;
   readonly onFailed: (error: Error) => void;
 }
 
 /** What the last life of this broker left in its WAL goes into objects first; then the WAL begins anew. */
 async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
-  const { world, options, plan, metadata, nodeEpoch, hasLivedBefore, manifest, stillOwner, onFailed } =
+  const { world, options, plan, metadata, nodeEpoch, hasLivedBefore, manifest, mayAcknowledge, onFailed } =
     opening;
   const { env, objects, devices } = world;
   const owner = { clusterId: metadata.clusterId, nodeId: options.nodeId };
@@ -247,7 +249,7 @@ async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
         'records acknowledged since the last upload are lost if this broker was not stopped cleanly',
     });
   }
-  const recovery = await recoverBlockWal(devices, owner, env);
+  const recovery = await recoverBlockWal(devices, owner, env, previousProcessExited(devices));
   return openStreamStore({
     env,
     objects,
@@ -263,7 +265,7 @@ async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
         recovery,
         {
           nodeEpoch,
-          stillOwner,
+          mayAcknowledge,
           ...plan.wal,
         },
         env,

@@ -6,6 +6,7 @@ import { systemEnv } from '../broker-runtime/src/adapters/system-env.ts';
 import { crc32c } from '../broker-runtime/src/base/crc32c.ts';
 import type { Env } from '../broker-runtime/src/ports/env.ts';
 import { BlockWal, formatBlockWal, recoverBlockWal } from '../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../broker-runtime/src/wal/fence.ts';
 import { fioWrites, hasFio } from './fio.ts';
 import { median } from './median.ts';
 import { atRate } from './metronome.ts';
@@ -116,11 +117,12 @@ async function openWal(
   file: string,
   { groupBytes, depth, nodeEpoch }: { groupBytes: number; depth: number; nodeEpoch: number },
 ): Promise<BlockWal> {
-  const recovery = await recoverBlockWal([await DirectBlockDevice.open(env, file)], OWNER, env);
+  const devices = [await DirectBlockDevice.open(env, file)];
+  const recovery = await recoverBlockWal(devices, OWNER, env, previousProcessExited(devices));
   for await (const group of recovery.groups()) throw new Error(`a trimmed log holds group ${group.sequence}`);
   const wal = await BlockWal.open(
     recovery,
-    { nodeEpoch, stillOwner: () => true, groupBytes, writesInFlight: depth },
+    { nodeEpoch, mayAcknowledge: () => true, groupBytes, writesInFlight: depth },
     env,
     {
       onDurable: (group) => void wal.trim(group.sequence),

@@ -10,6 +10,7 @@ import type { BrokerStreamStore, StoreOptions } from '../../broker-runtime/src/s
 import type { ReadOptions, Stream, StreamEntry, StreamSlice } from '../../broker-runtime/src/store/stream.ts';
 import { BlockWal, formatBlockWal, recoverBlockWal } from '../../broker-runtime/src/wal/block-wal.ts';
 import type { BlockWalOptions } from '../../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import { ConditionalJournal } from '../../broker-runtime/src/wal/conditional-journal.ts';
 import type { WalGroup } from '../../broker-runtime/src/wal/wal.ts';
 import { MemoryObjectStore, SimBucket } from '../simulation/world/memory-object-store.ts';
@@ -192,9 +193,9 @@ export class StoreWorld {
     const devices: BlockDevice[] = [this.disk.open()];
     const owner = { clusterId: CLUSTER_ID, nodeId: NODE_ID };
     await formatBlockWal(devices, owner, env);
-    const recovery = await recoverBlockWal(devices, owner, env);
+    const recovery = await recoverBlockWal(devices, owner, env, previousProcessExited(devices));
     const memory = new MemoryBudget(storeMemoryBytes(options));
-    const walOptions = { ...this.#walOptions, nodeEpoch, stillOwner: () => true };
+    const walOptions = { ...this.#walOptions, nodeEpoch, mayAcknowledge: (): true => true };
     const store = await openStreamStore({
       env,
       objects,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { recoverBlockWal, WalCorruptionError } from '../../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import { writeGroupHeader } from '../../broker-runtime/src/wal/block/group-layout.ts';
 import { appendOne, describeEntry, KIB, payload, WalWorld } from './block-wal-world.ts';
 
@@ -77,10 +78,12 @@ describe('Damage in a block WAL', () => {
     world.disk.flipBit((third ?? 0) + 100);
     const seen: number[] = [];
     const read = (async () => {
+      const devices = world.devices();
       const recovery = await recoverBlockWal(
-        world.devices(),
+        devices,
         { clusterId: 'wal-test-cluster', nodeId: 7 },
         world.env,
+        previousProcessExited(devices),
       );
       for await (const group of recovery.groups()) seen.push(group.sequence);
     })();

@@ -7,6 +7,7 @@ import {
   WalMismatchError,
   WalOptionsError,
 } from '../../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { SimDisk } from '../simulation/world/sim-block-device.ts';
 import {
@@ -41,7 +42,7 @@ function format(world: WalWorld, disks = world.disks, owner = OWNER): Promise<bo
 function recover(world: WalWorld, disks = world.disks, owner = OWNER): Promise<number> {
   const devices = disks.map((disk) => disk.open());
   return world.env.clock.run(
-    recoverBlockWal(devices, owner, world.env)
+    recoverBlockWal(devices, owner, world.env, previousProcessExited(devices))
       .then(collect)
       .then((groups) => groups.length)
       .finally(() => Promise.all(devices.map((device) => device.close()))),
@@ -160,9 +161,10 @@ describe('A device is taken for this log only if it says so', () => {
   test('only a newer epoch opens it, and only after it was read to its end', async () => {
     const world = await usedLog();
     const attempt = async (nodeEpoch: number, isRead: boolean): Promise<BlockWal> => {
-      const recovery = await recoverBlockWal(world.devices(), OWNER, world.env);
+      const devices = world.devices();
+      const recovery = await recoverBlockWal(devices, OWNER, world.env, previousProcessExited(devices));
       if (isRead) await collect(recovery);
-      const options = { ...SMALL, nodeEpoch, stillOwner: () => true };
+      const options = { ...SMALL, nodeEpoch, mayAcknowledge: (): true => true };
       return BlockWal.open(recovery, options, world.env, new RecordingListener());
     };
     for (const [nodeEpoch, isRead, message] of [
@@ -179,11 +181,14 @@ describe('A device is taken for this log only if it says so', () => {
 
   test('all sizes that do not fit together are named at once', async () => {
     const world = await usedLog();
-    const recovery = await world.env.clock.run(recoverBlockWal(world.devices(), OWNER, world.env));
+    const devices = world.devices();
+    const recovery = await world.env.clock.run(
+      recoverBlockWal(devices, OWNER, world.env, previousProcessExited(devices)),
+    );
     await world.env.clock.run(collect(recovery));
     const options = {
       nodeEpoch: 2,
-      stillOwner: () => true,
+      mayAcknowledge: (): true => true,
       writesInFlight: 0,
       slabBytes: 5000,
       memoryBytes: 5000,

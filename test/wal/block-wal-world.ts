@@ -6,6 +6,7 @@ import {
   type BlockWalRecovery,
   type RecoveredGroup,
 } from '../../broker-runtime/src/wal/block-wal.ts';
+import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import type { BlockDevice } from '../../broker-runtime/src/ports/block-device.ts';
 import type { WalGroup, WalListener } from '../../broker-runtime/src/wal/wal.ts';
 import { SimDisk, type SimDiskOptions } from '../simulation/world/sim-block-device.ts';
@@ -97,13 +98,13 @@ export class WalWorld {
   ): Promise<OpenLog> {
     const devices = this.devices();
     await formatBlockWal(devices, OWNER, this.env);
-    const recovery = await recoverBlockWal(devices, OWNER, this.env);
+    const recovery = await recoverBlockWal(devices, OWNER, this.env, previousProcessExited(devices));
     const recovered = await collect(recovery);
     onRecovered(recovered);
     const listener = new RecordingListener();
     const wal = await BlockWal.open(
       recovery,
-      { ...SMALL, nodeEpoch: ++this.nodeEpoch, stillOwner: () => true, ...options },
+      { ...SMALL, nodeEpoch: ++this.nodeEpoch, mayAcknowledge: () => true, ...options },
       this.env,
       listener,
     );
@@ -116,7 +117,9 @@ export class WalWorld {
       (async () => {
         const devices = this.devices();
         try {
-          return await collect(await recoverBlockWal(devices, owner, this.env));
+          return await collect(
+            await recoverBlockWal(devices, owner, this.env, previousProcessExited(devices)),
+          );
         } finally {
           for (const device of devices) await device.close();
         }

@@ -188,7 +188,9 @@ describe('A block WAL', () => {
   test('acknowledges nothing once the fence proof fails, although the write succeeded', async () => {
     const world = new WalWorld();
     let isOwner = true;
-    const { wal, listener } = await world.open({ stillOwner: () => isOwner });
+    const { wal, listener } = await world.open({
+      mayAcknowledge: () => isOwner || Promise.reject(new Error('somebody else has it')),
+    });
     const first = await appendOne(wal, 0, payload(0, 100));
     await world.env.clock.run(first.durable);
     world.disk.onWrite = () => {

@@ -9,7 +9,10 @@ import { FileLock } from './file-lock.ts';
 import { syncFolder } from './object-files.ts';
 import { isSystemError, systemErrorCode } from './system-error.ts';
 
-/** An open device or file that this process holds alone. */
+/** `exclusive`: for this process alone. `shared`: others may have it too. `read`: as shared, and never written to. */
+export type DeviceAccess = 'exclusive' | 'shared' | 'read';
+
+/** An open device or file. */
 export interface DeviceFile {
   readonly fd: number;
   readonly capacityBytes: number;
@@ -32,28 +35,31 @@ const MODES = [
   { name: 'buffered-fdatasync', flags: 0, isSynchronous: false },
 ].filter((mode) => !mode.isSynchronous || flag('O_DSYNC') !== 0);
 
-/** Opens and holds; creates a file of `createBytes` zeros when nothing is there. @throws {BlockDeviceError} */
+/** Opens; creates a file of `createBytes` zeros when nothing is there. @throws {BlockDeviceError} */
 export async function openDeviceFile(
   env: Env,
   file: string,
   createBytes: number | undefined,
+  access: DeviceAccess,
 ): Promise<DeviceFile> {
+  const forAccess = access === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
   const existing = await statIfPresent(file);
   if (existing?.isBlockDevice() === true) {
     const capacityBytes = await sizeOfDevice(file, existing.rdev);
     // The kernel gives O_EXCL on a device to one opener, until it closes or dies.
-    return openBest(env, file, capacityBytes, fs.constants.O_EXCL, () => undefined);
+    const exclusive = access === 'exclusive' ? fs.constants.O_EXCL : 0;
+    return openBest(env, file, capacityBytes, forAccess | exclusive, () => undefined);
   }
   if (existing !== undefined && !existing.isFile()) {
     throw new BlockDeviceError('UNSUITABLE', `${file} is neither a block device nor a file`);
   }
-  const lock = holdFile(file);
+  const lock = access === 'exclusive' ? holdFile(file) : undefined;
   try {
     if (existing === undefined) await createFile(env, file, createBytes);
     const { size } = fs.statSync(file);
-    return await openBest(env, file, size, 0, () => lock.close());
+    return await openBest(env, file, size, forAccess, () => lock?.close());
   } catch (error) {
-    lock.close();
+    lock?.close();
     throw error;
   }
 }
@@ -77,7 +83,7 @@ async function openBest(
   env: Env,
   file: string,
   sizeBytes: number,
-  exclusive: number,
+  flags: number,
   release: () => void,
 ): Promise<DeviceFile> {
   if (sizeBytes < DEVICE_BLOCK_BYTES || sizeBytes % DEVICE_BLOCK_BYTES !== 0) {
@@ -87,7 +93,7 @@ async function openBest(
     );
   }
   for (const mode of MODES) {
-    const fd = tryOpen(file, fs.constants.O_RDWR | exclusive | mode.flags);
+    const fd = tryOpen(file, flags | mode.flags);
     if (fd === undefined) continue;
     if (!canRead(fd)) {
       fs.closeSync(fd);
@@ -101,7 +107,7 @@ async function openBest(
     };
     return { fd, capacityBytes: sizeBytes, isSynchronous: mode.isSynchronous, close };
   }
-  throw new BlockDeviceError('UNSUITABLE', `${file} can be opened in no mode for reading and writing`);
+  throw new BlockDeviceError('UNSUITABLE', `${file} can be opened in no mode`);
 }
 
 /** Undefined when this mode is refused. @throws {BlockDeviceError} when every mode would be */
@@ -115,7 +121,7 @@ function tryOpen(file: string, flags: number): number | undefined {
     const known: BlockDeviceErrorCode = ['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENXIO'].includes(code ?? '')
       ? 'UNSUITABLE'
       : 'IO';
-    throw new BlockDeviceError(known, `${file} cannot be opened for reading and writing: ${String(error)}`, {
+    throw new BlockDeviceError(known, `${file} cannot be opened: ${String(error)}`, {
       cause: error,
     });
   }

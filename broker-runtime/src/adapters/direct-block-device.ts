@@ -5,12 +5,14 @@ import type { BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
 import { allocateAligned } from './aligned-memory.ts';
 import { openDeviceFile } from './device-file.ts';
-import type { DeviceFile } from './device-file.ts';
+import type { DeviceAccess, DeviceFile } from './device-file.ts';
 import { Gate } from '../base/gate.ts';
 
 export interface DirectBlockDeviceOptions {
   /** A file that does not exist is created with this size; without it that is an error. */
   readonly createBytes?: number;
+  /** Default: exclusive. */
+  readonly access?: DeviceAccess;
 }
 
 /** Operations at a time; more only queue in Node's pool, which has 4 threads unless told otherwise. */
@@ -28,18 +30,20 @@ const ERRNO_EBADE = -52;
 export class DirectBlockDevice implements BlockDevice {
   readonly name: string;
   readonly capacityBytes: number;
+  readonly isExclusive: boolean;
   readonly #file: DeviceFile;
   readonly #operations = new Gate(MAX_CONCURRENT_OPERATIONS);
   #isClosed = false;
 
-  private constructor(path: string, file: DeviceFile) {
+  private constructor(path: string, file: DeviceFile, access: DeviceAccess) {
     this.name = path;
     this.capacityBytes = file.capacityBytes;
     this.#file = file;
+    this.isExclusive = access === 'exclusive';
   }
 
   /**
-   * Opens `path` for this process alone.
+   * Opens `path`, for this process alone unless another access is asked for.
    * @throws {BlockDeviceError} BUSY when another process holds it, UNSUITABLE when it cannot serve
    */
   static async open(
@@ -47,7 +51,8 @@ export class DirectBlockDevice implements BlockDevice {
     path: string,
     options: DirectBlockDeviceOptions = {},
   ): Promise<DirectBlockDevice> {
-    return new DirectBlockDevice(path, await openDeviceFile(env, path, options.createBytes));
+    const { createBytes, access = 'exclusive' } = options;
+    return new DirectBlockDevice(path, await openDeviceFile(env, path, createBytes, access), access);
   }
 
   allocate(bytes: number): Uint8Array {

@@ -15,6 +15,9 @@ export interface BlockDevice {
   /** A multiple of {@link DEVICE_BLOCK_BYTES}. */
   readonly capacityBytes: number;
 
+  /** No other process of this host can have it open before this one closed it or exited (3.4 step 1). */
+  readonly isExclusive: boolean;
+
   /**
    * Zero-filled, page-aligned memory that direct I/O accepts; `bytes` is a multiple of {@link DEVICE_BLOCK_BYTES}.
    * Never returned to the system: callers allocate slabs once and recycle them.

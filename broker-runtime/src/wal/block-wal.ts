@@ -6,7 +6,6 @@ import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpo
 import { WalMismatchError } from './block/errors.ts';
 import { GroupQueue } from './block/group-queue.ts';
 import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
-import type { Group } from './block/group.ts';
 import { settingsOf, type BlockWalOptions, type WalSettings } from './block/options.ts';
 import type { BlockWalRecovery } from './block/recovery.ts';
 import { Ring, ringBytesOf } from './block/ring.ts';
@@ -22,7 +21,7 @@ import {
 
 export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
 export { formatBlockWal, type LogOwner } from './block/format.ts';
-export type { BlockWalOptions } from './block/options.ts';
+export type { BlockWalOptions, MayAcknowledge } from './block/options.ts';
 export type { WalBudget } from './block/pacer.ts';
 export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';
 
@@ -35,7 +34,6 @@ export class BlockWal implements Wal {
   readonly maxEntryBytes: number;
   readonly #env: Env;
   readonly #listener: WalListener;
-  readonly #stillOwner: () => boolean;
   readonly #devices: readonly BlockDevice[];
   readonly #rings: readonly Ring[];
   readonly #groupBytes: number;
@@ -112,7 +110,6 @@ export class BlockWal implements Wal {
   ) {
     this.#env = env;
     this.#listener = listener;
-    this.#stillOwner = options.stillOwner;
     this.#devices = recovery.devices;
     this.#groupBytes = settings.groupBytes;
     this.#maxGroupBytes = settings.maxGroupBytes;
@@ -151,9 +148,7 @@ export class BlockWal implements Wal {
       writesInFlight: settings.writesInFlight,
       budget: options.budget,
       durableSequence: start.ackedUpTo,
-      confirm: (group) => {
-        this.#confirm(group);
-      },
+      mayAcknowledge: options.mayAcknowledge,
       onDurable: (group) => {
         listener.onDurable(group);
       },
@@ -261,6 +256,11 @@ export class BlockWal implements Wal {
     await saved;
   }
 
+  /** The volume is, or may be, somebody else's: fails as after a refused write. */
+  fence(cause: Error): void {
+    this.#fail(cause);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -277,7 +277,10 @@ export class BlockWal implements Wal {
     );
     if (await Promise.race([this.#finish(), late])) patience.abort();
     // The devices are left to the end of the process: the write that hangs still reads our memory.
-    else this.#fail(new Error(`a device did not finish its writes within ${CLOSE_PATIENCE_MS} ms`));
+    else {
+      const why = `a device did not finish its writes, or no fence proof came, within ${CLOSE_PATIENCE_MS} ms`;
+      this.#fail(new Error(why));
+    }
   }
 
   async #finish(): Promise<boolean> {
@@ -296,14 +299,6 @@ export class BlockWal implements Wal {
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  /** The fence proof, after the write (I7). */
-  #confirm(group: Group): void {
-    if (this.#stillOwner()) return;
-    throw new WalClosedError(
-      `group ${group.sequence} is written, but this broker may be fenced: it is not acknowledged`,
-    );
   }
 
   #onSaved(newest: Checkpoint, freed: Checkpoint): void {

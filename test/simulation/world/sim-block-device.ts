@@ -20,6 +20,7 @@ export interface SimDiskOptions {
 
 /** A write that the disk has taken and not yet finished. */
 export interface PendingWrite {
+  readonly host: string;
   readonly position: number;
   readonly bytes: Uint8Array;
   /** As it was handed over: the memory must not change before the write is finished. */
@@ -35,7 +36,8 @@ export type WriteOutcome = 'stored' | 'lost' | 'failed';
 
 /**
  * A disk that lives on when its user crashes. `open` gives a handle; a crash ends the handle, lets any subset of the
- * sectors of each pending write land, and leaves the bytes for the next handle.
+ * sectors of each pending write land, and leaves the bytes for the next handle. Several hosts may be attached, each
+ * with a handle of its own; who of them may write is a matter of SimReservations.
  */
 export class SimDisk {
   readonly name: string;
@@ -47,6 +49,8 @@ export class SimDisk {
   decide: (write: PendingWrite) => WriteOutcome = () => 'stored';
   /** Sees every write when it is handed over. */
   onWrite: (write: PendingWrite) => void = () => undefined;
+  /** Asked at admission, when a write is handed over; a refused one ends FENCED and stores nothing. */
+  admits: (host: string) => boolean = () => true;
   /** Reads fail while set. */
   readError: BlockDeviceErrorCode | undefined;
   writes = 0;
@@ -58,7 +62,7 @@ export class SimDisk {
   readonly #random: SimRandom;
   readonly #latencyMs: readonly [number, number];
   readonly #sectorBytes: number;
-  #handle: SimBlockDevice | undefined;
+  readonly #handles = new Map<string, SimBlockDevice>();
 
   constructor(options: SimDiskOptions) {
     this.name = options.name ?? 'disk-0';
@@ -70,31 +74,46 @@ export class SimDisk {
   }
 
   /** @throws {BlockDeviceError} BUSY while another handle is open, as O_EXCL does */
-  open(): BlockDevice {
-    if (this.#handle?.isOpen === true) {
+  open(host = DEFAULT_HOST): BlockDevice {
+    if (this.#handles.get(host)?.isOpen === true) {
       throw new BlockDeviceError('BUSY', `${this.name} is open already`);
     }
-    this.#handle = new SimBlockDevice(this);
-    return this.#handle;
+    const handle = new SimBlockDevice(this, host);
+    this.#handles.set(host, handle);
+    return handle;
   }
 
   /** The user dies: what it waits for never settles. Every pending write lands in none, all or some sectors. */
   crash(): void {
     for (const write of this.pending) this.storeSome(write);
     this.pending.clear();
-    this.#handle?.die();
-    this.#handle = undefined;
+    for (const host of [...this.#handles.keys()]) this.crashHost(host);
+  }
+
+  /** One of several users dies. What the disk had admitted of it lands later, as if it still lived. */
+  crashHost(host: string): void {
+    this.#handles.get(host)?.die();
+    this.#handles.delete(host);
   }
 
   flipBit(position: number, bit = 0): void {
     this.bytes[position] = (this.bytes[position] ?? 0) ^ (1 << bit);
   }
 
-  startWrite(position: number, bytes: Uint8Array): Promise<void> {
+  startWrite(host: string, position: number, bytes: Uint8Array): Promise<void> {
+    if (!this.admits(host)) {
+      return Promise.reject(
+        new BlockDeviceError(
+          'FENCED',
+          `${this.name}: write at ${position}: another host holds the reservation`,
+        ),
+      );
+    }
     this.writes++;
     this.writtenBytes += bytes.length;
     return new Promise<undefined>((resolve, reject) => {
       const write: PendingWrite = {
+        host,
         position,
         bytes,
         copy: bytes.slice(),
@@ -145,14 +164,20 @@ export class SimDisk {
   }
 }
 
+/** Of a disk that only one host uses. */
+const DEFAULT_HOST = 'host-0';
+
 class SimBlockDevice implements BlockDevice {
+  readonly isExclusive = true;
   readonly #disk: SimDisk;
+  readonly #host: string;
   /** Direct I/O refuses all other memory; devices of one process share what they allocated. */
   static readonly #aligned = new WeakSet<ArrayBufferLike>();
   #state: 'open' | 'closed' | 'dead' = 'open';
 
-  constructor(disk: SimDisk) {
+  constructor(disk: SimDisk, host: string) {
     this.#disk = disk;
+    this.#host = host;
   }
 
   get name(): string {
@@ -184,7 +209,7 @@ class SimBlockDevice implements BlockDevice {
   write(position: number, bytes: Uint8Array): Promise<void> {
     this.#check(position, bytes);
     if (this.#state === 'dead') return neverSettles();
-    return this.#disk.startWrite(position, bytes);
+    return this.#disk.startWrite(this.#host, position, bytes);
   }
 
   close(): Promise<void> {

@@ -1,7 +1,9 @@
 import type { BlockDevice } from '../../ports/block-device.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
+import { WalClosedError } from '../wal.ts';
 import type { GroupQueue } from './group-queue.ts';
 import type { Group } from './group.ts';
+import type { MayAcknowledge } from './options.ts';
 import { Pacer, type WalBudget } from './pacer.ts';
 import { deviceOffset, type Ring } from './ring.ts';
 
@@ -25,8 +27,8 @@ export interface GroupWriterOptions {
   readonly budget: WalBudget | undefined;
   /** The newest group that is durable already. */
   readonly durableSequence: number;
-  /** Asked for each group when it and all before it are written; throws when the log may not be ours any more. */
-  readonly confirm: (group: Group) => void;
+  /** Asked for each group when it and all before it are written. */
+  readonly mayAcknowledge: MayAcknowledge;
   /** In sequence order. */
   readonly onDurable: (group: Group) => void;
   /** After some groups became durable. */
@@ -52,6 +54,8 @@ export class GroupWriter {
   #durableSequence: number;
   #timer: Timer | undefined;
   #stopped = false;
+  /** The fence proof is not there yet: written groups stay pending. */
+  #isHeld = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: GroupWriterOptions) {
@@ -92,11 +96,11 @@ export class GroupWriter {
     return this.#pending.splice(0);
   }
 
-  /** Resolves when the queue is written or the writer stopped, and no write is under way. */
+  /** Resolves when all is written and acknowledged or the writer stopped, and no write is under way. */
   async drained(): Promise<void> {
     while (
       this.#lanes.some((lane) => lane.inFlight > 0) ||
-      (!this.#stopped && this.#options.queue.first !== undefined)
+      (!this.#stopped && (this.#options.queue.first !== undefined || this.#pending.length > 0))
     ) {
       await new Promise<undefined>((resolve) => {
         this.#onIdle = () => {
@@ -168,15 +172,42 @@ export class GroupWriter {
   }
 
   #report(): void {
-    const { confirm, onDurable, onProgress } = this.#options;
-    for (let group = this.#pending[0]; group?.written === true; group = this.#pending[0]) {
-      confirm(group);
+    const { mayAcknowledge, onDurable, onProgress } = this.#options;
+    for (let group = this.#pending[0]; group?.written === true && !this.#isHeld; group = this.#pending[0]) {
+      // No await between this answer and the acknowledgement, which relies on it (I7).
+      const answer = mayAcknowledge();
+      if (answer !== true) {
+        void this.#hold(group, answer);
+        break;
+      }
       this.#durableSequence = group.sequence;
       onDurable(group);
       this.#pending.shift();
       group.acknowledge();
     }
     onProgress();
+  }
+
+  /** Never rejects. Nothing is acknowledged until `proof` came and was asked for again. */
+  async #hold(group: Group, proof: Promise<void>): Promise<void> {
+    this.#isHeld = true;
+    try {
+      await proof;
+    } catch (cause) {
+      this.#options.onError(
+        new WalClosedError(
+          `group ${group.sequence} is written, but this broker may be fenced: it is not acknowledged`,
+          { cause },
+        ),
+      );
+      return;
+    }
+    this.#isHeld = false;
+    this.#guard(() => {
+      this.#report();
+    });
+    this.pump();
+    this.#onIdle?.();
   }
 
   #guard(act: () => void): void {

@@ -4,14 +4,21 @@ import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
 import { OPERATION_BYTES, type WalBudget } from './pacer.ts';
 import { alignUp, ringBytesOf } from './ring.ts';
 
+/**
+ * Whether the log is ours at this moment.
+ *   - `true`: proven now; what is written is acknowledged before anything else runs.
+ *   - a promise: not at this moment. Acknowledgements wait, in order; writes go on until window and memory are full.
+ *     When it resolves this is asked again, so it must not resolve before something changed: a heartbeat that was
+ *     sent after this call was answered.
+ *   - a rejection, or a throw: fenced. The WAL fails and acknowledges nothing any more.
+ */
+export type MayAcknowledge = () => true | Promise<void>;
+
 export interface BlockWalOptions {
   /** Strictly above every epoch the log was opened with before (I31). */
   readonly nodeEpoch: number;
-  /**
-   * The fence proof (protocol 3.5, ack rule): asked after each write completed and before it is acknowledged.
-   * False ends the WAL: nothing is acknowledged any more.
-   */
-  readonly stillOwner: () => boolean;
+  /** The fence proof (protocol 3.5, ack rule): asked after each write completed and before it is acknowledged. */
+  readonly mayAcknowledge: MayAcknowledge;
   /** A group is closed at this size. Default 256 KiB: what io2 counts as one operation. */
   readonly groupBytes?: number;
   /** The largest entry; it gets a group of its own. Default 2 MiB: twice Kafka's default `message.max.bytes`. */

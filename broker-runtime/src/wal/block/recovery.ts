@@ -2,6 +2,7 @@ import { CorruptionError, invariant } from '../../base/errors.ts';
 import type { BlockDevice } from '../../ports/block-device.ts';
 import type { Env } from '../../ports/env.ts';
 import type { WalEntry } from '../wal.ts';
+import { checkWriterIsGone, type WriterIsGone } from '../fence.ts';
 import type { SuperblockHome } from './checkpointer.ts';
 import { WalCorruptionError, type WalDamage } from './errors.ts';
 import { readHomes, type LogOwner } from './format.ts';
@@ -15,7 +16,7 @@ export interface RecoveredGroup {
 }
 
 /**
- * Opens a log for reading. The caller made sure that nobody writes to it any more: the medium is fenced before the
+ * Opens a log for reading. `writer` proves that nobody writes to it any more: the medium is fenced before the
  * first read (I30, protocol 3.5 step 3), or the old process has exited (3.4 step 1). Writes nothing.
  * @throws {WalMismatchError} the devices are somebody else's, incomplete, blank, or of another size
  * @throws {WalCorruptionError} no superblock can be read
@@ -25,7 +26,9 @@ export async function recoverBlockWal(
   devices: readonly BlockDevice[],
   owner: LogOwner,
   env: Env,
+  writer: WriterIsGone,
 ): Promise<BlockWalRecovery> {
+  checkWriterIsGone(devices, writer);
   return new BlockWalRecovery(devices, owner, await readHomes(devices, owner, env), env);
 }
 

@@ -7,11 +7,11 @@ import { planMemory } from './broker/memory.ts';
 import { openStore } from './broker/open-store.ts';
 import { PartitionMoves } from './broker/partition-moves.ts';
 import { KafkaSettings } from './broker/settings.ts';
-import { type NeighbourLogs, Takeovers } from './broker/takeover.ts';
+import { Takeovers } from './broker/takeover.ts';
+import type { WalVolumes } from './broker/wal-volume.ts';
 import { GroupCoordinator } from './coordinator/group-coordinator.ts';
 import { PartitionOffsetsLog } from './coordinator/partition-offsets-log.ts';
 import type { PartitionSet } from './log/partitions.ts';
-import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import type { Address, Network } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
@@ -32,9 +32,7 @@ export interface BrokerWorld {
   readonly env: Env;
   readonly objects: ObjectStore;
   readonly network: Network;
-  /** The WAL's devices in stripe order, held exclusively by this process. */
-  readonly devices: readonly BlockDevice[];
-  readonly neighbours: NeighbourLogs;
+  readonly volumes: WalVolumes;
 }
 
 export interface BrokerOptions {
@@ -126,7 +124,7 @@ export class Broker {
     const { nodeEpoch, previous } = await cluster.member.register({
       nodeId,
       incarnationId: env.random.uuid(),
-      walKind: 'block-shared',
+      walKind: world.volumes.kind,
       zone: options.zone,
     });
     const context: StoreContext = {
@@ -144,7 +142,7 @@ export class Broker {
     const { lease } = cluster.member;
     const store = await openStore({
       context,
-      devices: world.devices,
+      volumes: world.volumes,
       self: cluster.member.self,
       previous,
       acceptWalLoss: options.acceptWalLoss ?? false,
@@ -155,6 +153,8 @@ export class Broker {
           : lease.proof(),
       onFailed,
     });
+    const stopWatching = world.volumes.watch(cluster.member.self, onFailed);
+    stopping.signal.addEventListener('abort', stopWatching, { once: true });
     const partitions = ledPartitions({ env, store, metadata, nodeId, pace: () => settings.maintenance });
     const admit: Services['admit'] = (...asked) => store.admit(...asked);
     const groups = new GroupCoordinator({
@@ -190,7 +190,7 @@ export class Broker {
       self: cluster.member.self,
       metadata,
       commands,
-      logs: world.neighbours,
+      volumes: world.volumes,
       manifestOf: (recovery) => cluster.recoveryManifest(recovery),
       context,
       signal: stopping.signal,

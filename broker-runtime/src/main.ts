@@ -8,6 +8,7 @@ import { S3ObjectStore } from './adapters/s3-object-store.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
 import { Broker, type BrokerStatus } from './broker.ts';
+import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import type { Address } from './ports/network.ts';
@@ -19,7 +20,12 @@ export interface BrokerConfig {
   readonly host: string;
   readonly port: number;
   readonly advertisedHost?: string;
+  /** The availability zone. */
   readonly rack?: string;
+  /** Where other brokers reach this one. Default: the system chooses. */
+  readonly internalPort?: number;
+  /** Start although the WAL's volume with acknowledged records is gone. */
+  readonly acceptWalLoss?: boolean;
   /** Held exclusively while the process runs. */
   readonly dataDir: string;
   readonly store: FileStoreConfig | S3StoreConfig;
@@ -71,12 +77,14 @@ export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {
       devices.push(device);
     }
     const broker = await Broker.start(
-      { env, objects, devices, network: new TcpNetwork() },
+      { env, objects, volumes: exclusiveVolumes(devices), network: new TcpNetwork() },
       {
         nodeId: config.nodeId,
         listen: { host: config.host, port: config.port },
         ...(config.advertisedHost === undefined ? {} : { advertisedHost: config.advertisedHost }),
-        rack: config.rack ?? null,
+        internalListen: { host: config.host, port: config.internalPort ?? 0 },
+        zone: config.rack ?? '',
+        acceptWalLoss: config.acceptWalLoss ?? false,
         memoryBytes: config.memoryBytes,
         settings: config.settings,
       },

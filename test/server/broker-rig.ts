@@ -1,3 +1,4 @@
+import { exclusiveVolumes } from '../../broker-runtime/src/broker/exclusive-volume.ts';
 import { Broker } from '../../broker-runtime/src/broker.ts';
 import {
   CreateTopicsRequest,
@@ -51,11 +52,12 @@ export async function startBroker(
   const run = <T>(work: Promise<T>): Promise<T> => env.clock.run(work);
   const broker = await run(
     Broker.start(
-      { env, network, objects, devices: [disk.open()] },
+      { env, network, objects, volumes: exclusiveVolumes([disk.open()]) },
       {
         nodeId: 1,
         listen: { host: '127.0.0.1', port: 9092 },
-        rack: 'zone-a',
+        internalListen: { host: '127.0.0.1', port: 9093 },
+        zone: 'zone-a',
         memoryBytes: 128 * MIB,
         settings,
       },

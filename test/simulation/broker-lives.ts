@@ -1,3 +1,4 @@
+import { exclusiveVolumes } from '../../broker-runtime/src/broker/exclusive-volume.ts';
 import { Broker } from '../../broker-runtime/src/broker.ts';
 import type { Clock, Timer } from '../../broker-runtime/src/ports/clock.ts';
 import type { ObjectStore } from '../../broker-runtime/src/ports/object-store.ts';
@@ -76,12 +77,13 @@ export class BrokerLives {
         env: { clock: mortalClock(this.clock, isDead), random: this.random.fork(), events: this.events },
         network,
         objects: mortalStore(objects, isDead),
-        devices: [this.disk.open()],
+        volumes: exclusiveVolumes([this.disk.open()]),
       },
       {
         nodeId: 1,
         listen: { host: '127.0.0.1', port: 9092 },
-        rack: null,
+        internalListen: { host: '127.0.0.1', port: 9093 },
+        zone: '',
         memoryBytes: 128 * MIB,
         settings: this.settings,
       },

@@ -11,7 +11,7 @@ import type { Env } from '../ports/env.ts';
 import { ConnectError } from '../ports/network.ts';
 import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
 import type { LogFollower } from '../wal/log-follower.ts';
-import { type ControllerLink, NoControllerError } from './controller-link.ts';
+import { BucketUnreachableError, type ControllerLink, NoControllerError } from './controller-link.ts';
 import { NodeLease } from './node-lease.ts';
 import { RemoteCommands } from './remote-commands.ts';
 
@@ -141,9 +141,13 @@ export class ClusterMember {
             );
           }
           this.lease.renew(sent);
+          this.lease.bucketLost(undefined);
         }
       } catch (error) {
         if (!this.#isTransient(error)) return this.#fail(error);
+        // Whoever leads is asked of the bucket. Any other trouble proves nothing about it.
+        if (error instanceof BucketUnreachableError) this.lease.bucketLost(sent);
+        else if (error instanceof NoControllerError) this.lease.bucketLost(undefined);
       }
       const untilNextMs = sent.monotonicMs + intervalMs - env.clock.monotonicMs();
       await env.clock.sleep(Math.max(PAUSE.firstMs, untilNextMs), signal).catch(() => undefined);
@@ -155,6 +159,7 @@ export class ClusterMember {
     return (
       this.#closing.signal.aborted ||
       error instanceof NoControllerError ||
+      error instanceof BucketUnreachableError ||
       error instanceof ConnectError ||
       error instanceof RpcError ||
       error instanceof RpcRefusedError

@@ -154,8 +154,8 @@ export class ClusterNode {
   }
 
   async close(): Promise<void> {
-    await this.member.close();
     this.#link.close();
+    await this.member.close();
     await this.#seat.close();
     await this.#rpc.close();
     this.#follower.close();

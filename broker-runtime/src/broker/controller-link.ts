@@ -1,6 +1,7 @@
 import { MillraceError } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { Address, Network } from '../ports/network.ts';
+import { ObjectStoreError } from '../ports/object-store.ts';
 import { RpcClient } from '../rpc/client.ts';
 import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
 import type { RpcBody } from '../rpc/frame.ts';
@@ -11,9 +12,12 @@ const CONNECT_TIMEOUT_MS = 1_000;
 export interface ControllerLinkParts {
   readonly env: Env;
   readonly network: Network;
-  /** Who holds the lease, read from the bucket. */
+  /** Who holds the lease, read from the bucket. @throws {ObjectStoreError} */
   readonly leader: () => Promise<Address | undefined>;
 }
+
+/** An object of a few hundred bytes; a bucket that takes longer is as good as gone. */
+const LEADER_TIMEOUT_MS = 2_000;
 
 /**
  * The one connection of this broker to whoever is the controller. It is opened when somebody calls, and dropped when it
@@ -56,8 +60,8 @@ export class ControllerLink {
   }
 
   async #connect(): Promise<RpcClient> {
-    const { env, network, leader } = this.#parts;
-    const address = await leader();
+    const { env, network } = this.#parts;
+    const address = await this.#leader();
     if (address === undefined) throw new NoControllerError('no broker holds the controller lease');
     const client = await RpcClient.connect(env, network, address, { timeoutMs: CONNECT_TIMEOUT_MS });
     const opened = this.#client;
@@ -67,11 +71,29 @@ export class ControllerLink {
     return client;
   }
 
+  /** @throws {BucketUnreachableError} */
+  async #leader(): Promise<Address | undefined> {
+    const { env, leader } = this.#parts;
+    const inTime = new AbortController();
+    const late = env.clock.sleep(LEADER_TIMEOUT_MS, inTime.signal).then(
+      () => Promise.reject(new BucketUnreachableError(`no answer within ${LEADER_TIMEOUT_MS} ms`)),
+      () => undefined,
+    );
+    try {
+      return await Promise.race([leader(), late]);
+    } catch (error) {
+      if (!(error instanceof ObjectStoreError && error.code === 'UNAVAILABLE')) throw error;
+      throw new BucketUnreachableError(error.message, { cause: error });
+    } finally {
+      inTime.abort();
+    }
+  }
+
   /** Slow, or gone: a controller that is gone has a successor soon. Others wait on the same connection meanwhile. */
   async #dropUnlessLeading(client: Promise<RpcClient>): Promise<void> {
     try {
       const { remote } = await client;
-      const leader = await this.#parts.leader();
+      const leader = await this.#leader();
       if (leader === undefined || (leader.host === remote.host && leader.port === remote.port)) return;
     } catch {
       // Not even the bucket answers: then a new connection could not be found either.
@@ -87,6 +109,11 @@ export class ControllerLink {
       () => undefined,
     );
   }
+}
+
+/** The bucket does not tell who leads; nothing was sent. */
+export class BucketUnreachableError extends MillraceError {
+  readonly code = 'BUCKET_UNREACHABLE';
 }
 
 /** Nobody leads the cluster at the moment; nothing was sent. */

@@ -5,22 +5,30 @@ const MARGIN_SHARE = 0.1;
 /** Wall and monotonic clock moved differently by more: the machine was suspended, or somebody set the clock (R9). */
 const CLOCK_JUMP_MS = 1_000;
 
+export interface LeaseMoment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
 /**
  * How long this node may act as if it were not declared dead (protocol 3.4). The lease counts from the moment a
  * heartbeat was sent that the controller answered (R8): the controller heard it later, so it counts longer than we do.
+ *
+ * While the bucket is out of reach the lease does not run out. Declaring a node dead takes an entry in the bucket, and
+ * whoever can write one although we cannot read still has to get past the reservation of our volume, which decides
+ * about every write anyway. Without this the loss of the bucket would stop a cluster whose logs have room for minutes.
  */
 export class NodeLease {
   readonly #clock: Clock;
   readonly #ttlMs: number;
-  #sentMonotonicMs = Number.NEGATIVE_INFINITY;
-  #sentWallMs = 0;
-  #renewal = Promise.withResolvers<void>();
+  #renewedAt: LeaseMoment | undefined;
+  #bucketLostAt: LeaseMoment | undefined;
+  #change = newChange();
   #ended: Error | undefined;
 
   constructor(clock: Clock, sessionTimeoutMs: number) {
     this.#clock = clock;
     this.#ttlMs = sessionTimeoutMs * (1 - MARGIN_SHARE);
-    this.#renewal.promise.catch(() => undefined);
   }
 
   /** Taken right before a heartbeat is sent. */
@@ -29,40 +37,56 @@ export class NodeLease {
   }
 
   /** The heartbeat sent at `moment` was answered by the newest controller. */
-  renew({ monotonicMs, wallMs }: LeaseMoment): void {
-    if (this.#ended !== undefined || monotonicMs < this.#sentMonotonicMs) return;
-    this.#sentMonotonicMs = monotonicMs;
-    this.#sentWallMs = wallMs;
-    const renewed = this.#renewal;
-    this.#renewal = Promise.withResolvers();
-    this.#renewal.promise.catch(() => undefined);
-    renewed.resolve();
+  renew(moment: LeaseMoment): void {
+    if (this.#renewedAt !== undefined && moment.monotonicMs < this.#renewedAt.monotonicMs) return;
+    this.#renewedAt = moment;
+    this.#changed();
+  }
+
+  /** The bucket did not answer a question asked at `moment`, or answers again (undefined). */
+  bucketLost(moment: LeaseMoment | undefined): void {
+    const isNews = (this.#bucketLostAt === undefined) !== (moment === undefined);
+    this.#bucketLostAt = moment;
+    if (isNews) this.#changed();
   }
 
   /** This life of the node is over. */
   end(reason: Error): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
-    this.#renewal.reject(reason);
+    this.#change.reject(reason);
   }
 
   isValid(): boolean {
-    if (this.#ended !== undefined) return false;
-    const passedMs = this.#clock.monotonicMs() - this.#sentMonotonicMs;
-    const jumpedMs = Math.abs(this.#clock.wallMs() - this.#sentWallMs - passedMs);
-    return passedMs < this.#ttlMs && jumpedMs <= CLOCK_JUMP_MS;
+    return this.#ended === undefined && (this.#isFresh(this.#renewedAt) || this.#isFresh(this.#bucketLostAt));
   }
 
   /**
-   * The proof a write needs before it is acknowledged: true now, or a promise of the next renewal, after which to ask
+   * The proof a write needs before it is acknowledged: true now, or a promise of the next change, after which to ask
    * again; it rejects when this life of the node is over.
    */
   proof(): true | Promise<void> {
-    return this.isValid() ? true : this.#renewal.promise;
+    return this.isValid() ? true : this.#change.promise;
+  }
+
+  #isFresh(moment: LeaseMoment | undefined): boolean {
+    if (moment === undefined) return false;
+    const passedMs = this.#clock.monotonicMs() - moment.monotonicMs;
+    const jumpedMs = Math.abs(this.#clock.wallMs() - moment.wallMs - passedMs);
+    return passedMs < this.#ttlMs && jumpedMs <= CLOCK_JUMP_MS;
+  }
+
+  #changed(): void {
+    if (this.#ended !== undefined) return;
+    const before = this.#change;
+    this.#change = newChange();
+    before.resolve();
   }
 }
 
-export interface LeaseMoment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
+function newChange(): PromiseWithResolvers<void> {
+  const change = Promise.withResolvers<void>();
+  // Nobody may be waiting when it is over.
+  change.promise.catch(() => undefined);
+  return change;
 }

@@ -1,18 +1,15 @@
-import { MillraceError } from '../base/errors.ts';
-import type { NodeRef } from '../metadata/cluster-metadata.ts';
-import type { Registered } from '../metadata/commands.ts';
-import type { BlockDevice } from '../ports/block-device.ts';
+import { invariant, MillraceError } from '../base/errors.ts';
+import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
 import { type BrokerStreamStore, openStreamStore, type StoreContext } from '../store/stream-store.ts';
 import { BlockWal, formatBlockWal, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
-import { previousProcessExited } from '../wal/fence.ts';
 import type { MemoryPlan } from './memory.ts';
+import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
 export interface StoreOpening {
   readonly context: StoreContext;
-  /** The WAL's devices in stripe order, held exclusively by this process. */
-  readonly devices: readonly BlockDevice[];
+  readonly volumes: WalVolumes;
   readonly self: NodeRef;
-  readonly previous: Registered['previous'];
+  readonly previous: PreviousLife | null;
   /** The user says that what was only in a WAL that is gone may be lost. */
   readonly acceptWalLoss: boolean;
   readonly wal: MemoryPlan['wal'];
@@ -25,23 +22,32 @@ export interface StoreOpening {
  * @throws {BlankWalError}
  */
 export async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
-  const { context, devices, self, previous, wal, mayAcknowledge, onFailed } = opening;
+  const { context, volumes, self, previous, wal, mayAcknowledge, onFailed } = opening;
   const { env } = context;
   const owner = { clusterId: context.writer.clusterId, nodeId: self.nodeId };
+  const last = await volumes.openLast(self, previous);
   // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
-  const isNew = await formatBlockWal(devices, owner, env, previous === 'clean' ? 'given-up' : 'kept');
-  if (isNew && previous !== 'clean' && previous !== 'none') refuseBlank(opening);
-  const recovery = await recoverBlockWal(devices, owner, env, previousProcessExited(devices));
+  const isGivenUp = previous?.state === 'clean';
+  const isNew = await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
+  if (isNew && previous !== null && !isGivenUp) refuseBlank(opening, last);
+  const recovery = await recoverBlockWal(last.devices, owner, env, last.writer);
   return openStreamStore({
     ...context,
     recovered: recovery.groups(),
-    startWal: (listener) =>
-      BlockWal.open(recovery, { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...wal }, env, listener),
+    startWal: async (listener) => {
+      const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...wal };
+      const fresh = await volumes.openNew(self);
+      if (fresh === undefined) return BlockWal.open(recovery, options, env, listener);
+      await formatBlockWal(fresh.devices, owner, env);
+      const empty = await recoverBlockWal(fresh.devices, owner, env, fresh.writer);
+      for await (const group of empty.groups()) invariant(false, 'I28', 'a new log is empty', { ...group });
+      return BlockWal.open(empty, options, env, listener);
+    },
     onFailed,
   });
 }
 
-function refuseBlank({ context, self, devices, acceptWalLoss }: StoreOpening): void {
+function refuseBlank({ context, self, acceptWalLoss }: StoreOpening, { devices }: WalDevices): void {
   const names = devices.map(({ name }) => name).join(', ');
   if (!acceptWalLoss) {
     throw new BlankWalError(

@@ -16,7 +16,7 @@ import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
 import { ManifestConflictError } from '../store/manifest.ts';
 import { UnknownStreamError } from '../store/stream.ts';
 import type { LogFollower } from '../wal/log-follower.ts';
-import { type ControllerLink, NoControllerError } from './controller-link.ts';
+import { BucketUnreachableError, type ControllerLink, NoControllerError } from './controller-link.ts';
 
 /** How long one try may take: a commit waits for one put at the object store, two when another one is under way. */
 const TRY_TIMEOUT_MS = 15_000;
@@ -99,7 +99,13 @@ export class ControllerUnreachableError extends MillraceError {
 
 /** `undone`: nothing happened, ask again. `unknown`: it may have happened. `refused`: it was decided against. */
 function outcomeOf(error: unknown): 'undone' | 'unknown' | 'refused' {
-  if (error instanceof NoControllerError || error instanceof ConnectError) return 'undone';
+  if (
+    error instanceof NoControllerError ||
+    error instanceof BucketUnreachableError ||
+    error instanceof ConnectError
+  ) {
+    return 'undone';
+  }
   if (error instanceof RpcError) return error.mayHaveRun ? 'unknown' : 'undone';
   if (!(error instanceof RpcRefusedError)) return 'refused';
   if (NOT_NOW.has(error.code)) return 'undone';

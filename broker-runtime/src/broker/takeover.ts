@@ -3,30 +3,19 @@ import type { ClusterMetadata, NodeRef, RegisteredBroker } from '../metadata/clu
 import { type Commands, type RecoveryRef, StaleRecoveryError } from '../metadata/commands.ts';
 import type { Env } from '../ports/env.ts';
 import type { Manifest } from '../store/manifest.ts';
-import { recoverStreams, type RecoveredEntries, type StoreContext } from '../store/stream-store.ts';
+import { recoverStreams, type StoreContext } from '../store/stream-store.ts';
+import { recoverBlockWal } from '../wal/block-wal.ts';
+import type { WalVolumes } from './wal-volume.ts';
 
 /** Pause before a recovery that failed is tried again: its log is not going anywhere. */
 const RETRY_MS = 500;
-
-/** The log of a dead node, fenced: nobody writes to it any more. */
-export interface FencedLog {
-  /** In order; may be read again and gives the same (I29). */
-  groups(): AsyncIterable<RecoveredEntries>;
-  close(): Promise<void>;
-}
-
-/** The WALs of other nodes, as this process can reach them. */
-export interface NeighbourLogs {
-  /** Fences the medium and proves it; only then may it be read (protocol 3.5 steps 3 and 4). */
-  takeOver(node: RegisteredBroker, by: NodeRef): Promise<FencedLog>;
-}
 
 export interface TakeoverParts {
   readonly env: Env;
   readonly self: NodeRef;
   readonly metadata: ClusterMetadata;
   readonly commands: Commands;
-  readonly logs: NeighbourLogs;
+  readonly volumes: WalVolumes;
   /** The manifest with changes in the place of the dead node. */
   readonly manifestOf: (recovery: RecoveryRef) => Manifest;
   readonly context: StoreContext;
@@ -79,11 +68,13 @@ export class Takeovers {
   }
 
   async #recoverOnce(node: RegisteredBroker, recovery: RecoveryRef): Promise<void> {
-    const { env, self, commands, logs, manifestOf, context } = this.#parts;
+    const { env, self, commands, volumes, manifestOf, context } = this.#parts;
     const begunMs = env.clock.monotonicMs();
-    const log = await logs.takeOver(node, self);
+    const { devices, writer } = await volumes.takeOver(node, self);
     try {
       const fencedMs = env.clock.monotonicMs();
+      const owner = { clusterId: context.writer.clusterId, nodeId: node.nodeId };
+      const log = await recoverBlockWal(devices, owner, env, writer);
       const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
       const replayedMs = env.clock.monotonicMs();
       await commands.send('recovery.finish', recovery);
@@ -97,7 +88,7 @@ export class Takeovers {
         commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
       });
     } finally {
-      await log.close();
+      await Promise.all(devices.map((device) => device.close()));
     }
   }
 }

@@ -79,6 +79,7 @@ export class Failover {
    */
   #recovererOf(failed: RegisteredBroker): RegisteredBroker | undefined {
     const { image } = this.#parts;
+    if (failed.walKind === 'block-single') return undefined;
     const busy = new Map<number, number>();
     for (const { state, recovery } of image.brokers.values()) {
       if (state !== 'fenced' || recovery === undefined) continue;

@@ -136,12 +136,17 @@ export interface RegisteredBroker extends BrokerRegistration {
   /** Sequence of the entry that registered it: strictly increasing (I31). */
   readonly nodeEpoch: number;
   readonly state: NodeState;
-  /** How the life before ended: tells what its WAL may hold. */
-  readonly previous: NodeState | 'none';
+  /** The life before, as it ended: tells what the WAL may hold. */
+  readonly previous: PreviousLife | undefined;
   /** Since it serves: before that it opens what its last life left, and leads nothing new. */
   readonly endpoint?: Endpoint | undefined;
   /** Who recovers the WAL of a fenced node. */
   readonly recovery?: Recovery | undefined;
+}
+
+export interface PreviousLife {
+  readonly nodeEpoch: number;
+  readonly state: NodeState;
 }
 
 export interface Recovery {

@@ -10,7 +10,6 @@ export type NodeRecord = MetadataRecord & {
 };
 
 const STATES: readonly NodeState[] = ['active', 'fenced', 'clean'];
-const PREVIOUS: readonly RegisteredBroker['previous'][] = [...STATES, 'none'];
 
 /**
  * The life of a node: registered (active), serving → fenced → recovered (clean), or clean after an orderly stop.
@@ -33,7 +32,7 @@ export function applyNodeRecord(
         'a node does not live again while another one recovers its log',
         { nodeId: record.nodeId, recovererId },
       );
-      const previous = known?.state ?? 'none';
+      const previous = known === undefined ? undefined : { nodeEpoch: known.nodeEpoch, state: known.state };
       nodes.set(record.nodeId, {
         nodeId,
         incarnationId,
@@ -87,7 +86,8 @@ export function writeNodes(
     writeRegistration(writer, node);
     writeUvarint(writer, node.nodeEpoch);
     writer.uint8(STATES.indexOf(node.state));
-    writer.uint8(PREVIOUS.indexOf(node.previous));
+    writer.uint8(STATES.indexOf(node.previous?.state ?? 'clean'));
+    writeUvarint(writer, node.previous?.nodeEpoch ?? 0);
     writeUvarint(writer, node.recovery === undefined ? 0 : node.recovery.recovererId + 1);
     writeUvarint(writer, node.recovery?.attempt ?? 0);
     writeText(writer, node.endpoint?.host ?? '');
@@ -100,10 +100,12 @@ export function* readNodes(reader: ByteReader): Iterable<RegisteredBroker> {
     const registration = readRegistration(reader);
     const nodeEpoch = readUvarint(reader);
     const state = STATES[reader.uint8()];
-    const previous = PREVIOUS[reader.uint8()];
-    if (state === undefined || previous === undefined) {
+    const previousState = STATES[reader.uint8()];
+    if (state === undefined || previousState === undefined) {
       throw new CorruptionError(`node ${registration.nodeId} has an unknown state in the snapshot`);
     }
+    const previousEpoch = readUvarint(reader);
+    const previous = previousEpoch === 0 ? undefined : { nodeEpoch: previousEpoch, state: previousState };
     const recoverer = readUvarint(reader);
     const attempt = readUvarint(reader);
     const recovery = recoverer === 0 ? undefined : { recovererId: recoverer - 1, attempt };

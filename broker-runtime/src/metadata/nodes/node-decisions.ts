@@ -1,6 +1,12 @@
 import { MillraceError } from '../../base/errors.ts';
 import type { Decision, JournalRecord } from '../../wal/journal.ts';
-import type { BrokerRegistration, Endpoint, NodeRef, RegisteredBroker } from '../cluster-metadata.ts';
+import type {
+  BrokerRegistration,
+  Endpoint,
+  NodeRef,
+  PreviousLife,
+  RegisteredBroker,
+} from '../cluster-metadata.ts';
 import type { MetadataImage } from '../metadata-image.ts';
 import { spreadLeaders } from './leader-plan.ts';
 
@@ -8,10 +14,10 @@ import { spreadLeaders } from './leader-plan.ts';
 export interface Registered {
   readonly nodeEpoch: number;
   /**
-   * The state of the life before. `active`, `fenced`: its WAL may hold acknowledged records, a blank one means loss.
-   * `clean`: whatever the WAL holds is not needed any more and must not be read.
+   * The life before. `active`, `fenced`: its WAL may hold acknowledged records, a blank one means loss. `clean`: whatever
+   * the WAL holds is not needed any more and must not be read. Null: there was none.
    */
-  readonly previous: RegisteredBroker['previous'];
+  readonly previous: PreviousLife | null;
 }
 
 /** Decides about the lives of nodes: run inside a decision of the journal, on an image that stands still. */
@@ -37,10 +43,11 @@ export class NodeDecisions {
       );
     }
     if (known?.incarnationId === registration.incarnationId) {
-      return { records: [], result: { nodeEpoch: known.nodeEpoch, previous: known.previous } };
+      return { records: [], result: { nodeEpoch: known.nodeEpoch, previous: known.previous ?? null } };
     }
     const record = this.#image.record({ type: 'node-registered', ...registration });
-    return { records: [record], result: { nodeEpoch: sequence, previous: known?.state ?? 'none' } };
+    const previous = known === undefined ? null : { nodeEpoch: known.nodeEpoch, state: known.state };
+    return { records: [record], result: { nodeEpoch: sequence, previous } };
   }
 
   /** The node is ready: clients are sent to it, and it may be given partitions. */

@@ -13,7 +13,7 @@ const FLOORS = [
   ['controller', 'coordinator'],
   ['metadata', 'log'],
   ['store'],
-  ['wal'],
+  ['wal', 'rpc'],
   ['adapters'],
   ['ports', 'wire'],
   ['base'],

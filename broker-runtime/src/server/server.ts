@@ -1,6 +1,7 @@
 import { InvariantViolation } from '../base/errors.ts';
 import { MemoryShare } from '../base/memory-budget.ts';
 import type { Env } from '../ports/env.ts';
+import { LimitedEvents } from '../ports/limited-events.ts';
 import type { Address, Connection, Listener, Network, Receiver } from '../ports/network.ts';
 import type { Api } from './api.ts';
 import { AcceptLimits } from './accept-limits.ts';
@@ -8,7 +9,6 @@ import type { CloseReason } from './close-reason.ts';
 import { ClientConnection, type ConnectionHost } from './connection.ts';
 import { Dispatcher, type Failure } from './dispatch.ts';
 import { FrameMemory } from './frame.ts';
-import { LimitedEvents } from './limited-events.ts';
 import type { Services } from './services.ts';
 import { ServerStatus } from './status.ts';
 

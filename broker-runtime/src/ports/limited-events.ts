@@ -1,5 +1,5 @@
-import type { Env } from '../ports/env.ts';
-import type { EventFields } from '../ports/events.ts';
+import type { Env } from './env.ts';
+import type { EventFields } from './events.ts';
 
 /** At most this many events of one name in one window; a peer must not be able to fill the disk with our log. */
 const EVENTS_PER_WINDOW = 10;

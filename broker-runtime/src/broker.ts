@@ -107,17 +107,36 @@ export class Broker {
    * @throws {MillraceError} with the code of what is wrong: configuration, corruption, a device, an address in use
    */
   static async start(world: BrokerWorld, options: BrokerOptions): Promise<Broker> {
-    const { env, objects } = world;
-    const { nodeId } = options;
     const failure = Promise.withResolvers<Error>();
     let hasFailed = false;
     const onFailed = (error: Error): void => {
       hasFailed = true;
       failure.resolve(error);
     };
-    const stopping = new AbortController();
-
     const cluster = await ClusterNode.open(world, { ...options, onFailed });
+    try {
+      return await Broker.#serve(cluster, world, options, { failure, hasFailed: () => hasFailed, onFailed });
+    } catch (error) {
+      // Nobody may take this process for a member, or a controller, that will never serve.
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  static async #serve(
+    cluster: ClusterNode,
+    world: BrokerWorld,
+    options: BrokerOptions,
+    life: {
+      readonly failure: PromiseWithResolvers<Error>;
+      readonly hasFailed: () => boolean;
+      readonly onFailed: (error: Error) => void;
+    },
+  ): Promise<Broker> {
+    const { env, objects } = world;
+    const { nodeId } = options;
+    const { failure, hasFailed, onFailed } = life;
+    const stopping = new AbortController();
     const { metadata, manifest } = cluster;
     const settings = new KafkaSettings(metadata);
     const plan = planMemory(options.memoryBytes, settings.limits);
@@ -148,7 +167,7 @@ export class Broker {
       acceptWalLoss: options.acceptWalLoss ?? false,
       wal: plan.wal,
       mayAcknowledge: () =>
-        hasFailed
+        hasFailed()
           ? Promise.reject(new ClosedError('this broker stops: something of it failed'))
           : lease.proof(),
       onFailed,

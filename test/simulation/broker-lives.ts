@@ -35,6 +35,7 @@ export class BrokerLives {
   readonly settings: Readonly<Record<string, string>>;
   storeDelayMs: () => number = () => 0;
   faults: FaultPlan | undefined;
+  acceptWalLoss = false;
   #life: Life | undefined;
   #isUnavailable = false;
 
@@ -84,6 +85,7 @@ export class BrokerLives {
         listen: { host: '127.0.0.1', port: 9092 },
         internalListen: { host: '127.0.0.1', port: 9093 },
         zone: '',
+        acceptWalLoss: this.acceptWalLoss,
         memoryBytes: 128 * MIB,
         settings: this.settings,
       },

@@ -71,7 +71,7 @@ export class ClusterNode {
     );
     const address = await rpc.listen(network, options.internalListen);
     let follower: LogFollower | undefined = undefined;
-    seat = new ControllerSeat(env, objects, {
+    const seat = new ControllerSeat(env, objects, {
       nodeId,
       address,
       staticSettings: settings,
@@ -79,6 +79,7 @@ export class ClusterNode {
       epochSeen: () => follower?.epoch ?? 0,
       onFatal: onFailed,
     });
+    seated.seat = seat;
     seat.start();
     follower = await followLog(env, objects, images);
     const link = new ControllerLink({ env, network, leader: () => seat.leader() });

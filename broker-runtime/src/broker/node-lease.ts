@@ -84,7 +84,7 @@ export class NodeLease {
   }
 }
 
-function newChange(): PromiseWithResolvers<void> {
+function newChange(): { promise: Promise<void>; resolve: () => void; reject: (reason: Error) => void } {
   const change = Promise.withResolvers<void>();
   // Nobody may be waiting when it is over.
   change.promise.catch(() => undefined);

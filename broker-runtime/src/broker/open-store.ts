@@ -1,7 +1,7 @@
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
 import { type BrokerStreamStore, openStreamStore, type StoreContext } from '../store/stream-store.ts';
-import { BlockWal, formatBlockWal, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
+import { BlockWal, formatBlockWal, isBlank, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
 import type { MemoryPlan } from './memory.ts';
 import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
@@ -28,8 +28,8 @@ export async function openStore(opening: StoreOpening): Promise<BrokerStreamStor
   const last = await volumes.openLast(self, previous);
   // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
   const isGivenUp = previous?.state === 'clean';
-  const isNew = await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
-  if (isNew && previous !== null && !isGivenUp) refuseBlank(opening, last);
+  if (previous?.logNeeded === true && (await isBlank(last.devices, env))) refuseBlank(opening, last);
+  await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
   const recovery = await recoverBlockWal(last.devices, owner, env, last.writer);
   return openStreamStore({
     ...context,

@@ -58,7 +58,10 @@ const drillRules = [
     name: 'drills-do-not-know-the-broker',
     severity: 'error',
     from: { path: '^drills/' },
-    to: { path: '^(broker-runtime|bin|lib|twin|environments|test|bench)/', pathNot: `^${SRC}/base/errors\\.ts$` },
+    to: {
+      path: '^(broker-runtime|bin|lib|twin|environments|test|bench)/',
+      pathNot: `^${SRC}/base/errors\\.ts$`,
+    },
   },
   {
     name: 'only-the-workload-knows-its-client',

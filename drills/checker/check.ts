@@ -6,6 +6,7 @@ import { Partitions } from './partition-history.ts';
 import { checkPolls } from './polls.ts';
 import { checkSends } from './sends.ts';
 import { Stalls } from './stalls.ts';
+import { Throughput, type ThroughputSeries } from './throughput.ts';
 import { checkVersions } from './versions.ts';
 
 export interface CheckOptions {
@@ -33,9 +34,10 @@ export interface Verdict {
   readonly counts: Readonly<Partial<Record<AnomalyKind, number>>>;
   readonly evidence: readonly Evidence[];
   readonly operations: number;
-  /** Operations that ended with an error the application saw. */
-  readonly errors: number;
+  /** Writes that ended with an error the application saw. */
+  readonly sendErrors: number;
   readonly stalls: Stalls;
+  readonly throughput: ThroughputSeries;
   /** The longest time each reader waited for a record that was there. */
   readonly longestWaitMs: ReadonlyMap<string, number>;
   readonly endMs: number;
@@ -52,18 +54,20 @@ export async function checkHistory(
   const partitions = new Partitions();
   const groupOffsets = new GroupOffsets();
   const stalls = new Stalls();
+  const throughput = new Throughput();
   let operations = 0;
-  let errors = 0;
+  let sendErrors = 0;
   let unknown = 0;
   let endMs = 0;
   for await (const operation of history) {
     operations += 1;
-    if (operation.type !== 'ok') errors += 1;
+    if (operation.f === 'send' && operation.type !== 'ok') sendErrors += 1;
     if (operation.f === 'send' && operation.type === 'info') unknown += operation.ops.length;
     endMs = Math.max(endMs, operation.t1);
     partitions.add(operation);
     groupOffsets.add(operation);
     stalls.add(operation);
+    throughput.add(operation);
   }
 
   const { isDense = true, stuckAfterMs = 10_000, evidenceMaxPerKind = 10 } = options;
@@ -98,8 +102,9 @@ export async function checkHistory(
     counts: findings.counts,
     evidence: findings.evidence,
     operations,
-    errors,
+    sendErrors,
     stalls,
+    throughput: throughput.series,
     longestWaitMs,
     endMs,
   };

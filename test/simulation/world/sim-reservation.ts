@@ -70,7 +70,8 @@ export class SimReservations {
   }
 
   #register(host: string, key: number): void {
-    if (!isReservationKey(key)) throw new ReservationError('UNSUPPORTED', `${String(key)} is no reservation key`);
+    if (!isReservationKey(key))
+      throw new ReservationError('UNSUPPORTED', `${String(key)} is no reservation key`);
     this.#keys.set(host, key);
     this.#generation++;
   }

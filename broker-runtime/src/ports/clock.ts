@@ -3,6 +3,12 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Both clocks read together: that they moved apart shows that one of them jumped (protocol 2.4). */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
 /**
  * Time, as the core may see it. Durations are measured on the monotonic clock only; the wall clock stamps
  * records (LogAppendTime, retention) and decides nothing about ownership (protocol 2.4).

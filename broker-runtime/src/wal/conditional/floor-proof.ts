@@ -1,4 +1,4 @@
-import type { Clock } from '../../ports/clock.ts';
+import type { Clock, Moment } from '../../ports/clock.ts';
 
 const DAY_MS = 86_400_000;
 const TEN_MINUTES_MS = 600_000;
@@ -7,11 +7,6 @@ const CLOCK_TOLERANCE_MS = 1_000;
 
 /** How long entries and snapshots live on after the floor passed them. */
 export const DEFAULT_GRACE_PERIOD_MS = DAY_MS;
-
-export interface Moment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-}
 
 /**
  * When the slot behind our position was certainly not yet written and deleted again. A slot that was deleted is

@@ -98,13 +98,19 @@ export class HostProcess {
 
 export const run = promisify(execFile);
 
-let delayMs = 0;
+let isHolding = false;
 
-/** From now on every write waits so long inside the disk before it takes effect. */
-export async function delayWrites(ms: number): Promise<void> {
-  if (ms === delayMs) return;
-  delayMs = ms;
-  await run('write-delay', [String(ms)]);
+/** From now on the disk takes writes and finishes none. */
+export async function holdWrites(): Promise<void> {
+  isHolding = true;
+  await run('hold-writes', ['on']);
+}
+
+/** The writes that are held land at once, and later ones as they come. */
+export async function letWritesGo(): Promise<void> {
+  if (!isHolding) return;
+  isHolding = false;
+  await run('hold-writes', ['off']);
 }
 
 /** Removes all registrations, whoever's they are. */
@@ -117,7 +123,6 @@ export async function clearReservations(device: string): Promise<void> {
 
 /** A volume as new. */
 export async function cleanVolume(): Promise<void> {
-  await delayWrites(0);
   await clearReservations(A.device);
   const device = await DirectBlockDevice.open(env, A.device);
   await device.write(0, device.allocate(WIPE_BYTES));

@@ -16,9 +16,10 @@ const reservation = new NvmeReservation(env.clock, B.device);
 
 /** Tells each command when its answer came, so that the order can be seen, and where the time goes. */
 async function timed<T>(command: string, answer: Promise<T>): Promise<T> {
+  tell({ what: `${command} begins` });
   const startedMs = performance.now();
   const result = await answer;
-  tell({ what: 'command', text: command, tookMs: Math.round(performance.now() - startedMs) });
+  tell({ what: command, tookMs: Math.round(performance.now() - startedMs) });
   return result;
 }
 

@@ -87,7 +87,7 @@ build() { # uncompressed: the emulated CPU would spend longer unpacking than cop
   [ "$(basename "$node")" = node ] || mv "image/usr/bin/$(basename "$node")" image/usr/bin/node
   for module in $modules; do add_module "$module"; done
   install -m 755 "$here/init.sh" image/init
-  install -m 755 "$here/write-delay.sh" image/usr/bin/write-delay
+  install -m 755 "$here/hold-writes.sh" image/usr/bin/hold-writes
   (cd image && find . | ../$busybox cpio -o -H newc -R 0:0) >image.cpio 2>/dev/null
   rm -rf image
 }

@@ -25,7 +25,7 @@ const cache = path.join(
   'millrace-nvme-test',
 );
 const IMAGE_DEADLINE_MS = 300_000;
-const GUEST_DEADLINE_MS = 420_000;
+const GUEST_DEADLINE_MS = 600_000;
 const GUEST_MIB = 1088;
 const PRINT_EVERY_MS = 200;
 
@@ -58,7 +58,7 @@ function isOnPath(program: string): boolean {
 function prepareImage(): void {
   mkdirSync(cache, { recursive: true });
   const node = statSync(process.execPath);
-  const sources = ['image.sh', 'init.sh', 'write-delay.sh'].map((name) =>
+  const sources = ['image.sh', 'init.sh', 'hold-writes.sh'].map((name) =>
     readFileSync(path.join(here, name)),
   );
   const version = createHash('sha256')
@@ -150,7 +150,7 @@ async function boot(scratch: string, initrd: string): Promise<number | undefined
       '-no-reboot',
     ],
     ['-kernel', path.join(cache, 'kernel', kernel), '-initrd', initrd],
-    ['-append', 'console=ttyS0 quiet panic=-1 nvme_core.multipath=N'],
+    ['-append', 'console=ttyS0 quiet panic=-1 nvme_core.multipath=N nvme_core.io_timeout=300'],
     ['-serial', `file:${path.join(scratch, 'kernel.log')}`, '-device', 'virtio-serial-pci'],
     ['-chardev', `file,id=out,path=${outputFile}`, '-device', 'virtserialport,chardev=out,nr=1'],
     ['-chardev', `file,id=status,path=${statusFile}`, '-device', 'virtserialport,chardev=status,nr=2'],

@@ -58,6 +58,8 @@ export interface BrokerOptions {
 export interface BrokerStatus {
   readonly server: ServerStatus;
   readonly store: StoreStatus;
+  /** What the metadata log waits for, or undefined while it goes on: uploads wait for it too. */
+  readonly metadataTrouble: string | undefined;
 }
 
 /**
@@ -251,7 +253,11 @@ export class Broker {
   }
 
   status(): BrokerStatus {
-    return { server: this.#server.status, store: this.#store.status() };
+    return {
+      server: this.#server.status,
+      store: this.#store.status(),
+      metadataTrouble: this.#journal.trouble,
+    };
   }
 
   /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */

@@ -256,7 +256,7 @@ export class Broker {
     return {
       server: this.#server.status,
       store: this.#store.status(),
-      metadataTrouble: this.#journal.trouble,
+      metadataTrouble: this.#cluster.trouble,
     };
   }
 

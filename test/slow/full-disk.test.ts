@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { BrokerStatus } from '../../broker-runtime/src/broker.ts';
 import { formatStatus } from '../../twin/status-line.ts';
-import { checkHistory } from '../harness/history.ts';
+import { checkDrain } from '../harness/history.ts';
 import { MillraceProcess } from '../harness/millrace-process.ts';
 import { processStats } from '../harness/process-stats.ts';
 import { drain, javaProducer, kafkajsProducer } from '../harness/producers.ts';
@@ -113,7 +113,7 @@ if (!isRoot) {
       expect(largestBytes).toBeLessThan(MEMORY_BYTES + BESIDES_BUDGET_BYTES);
       expect([...java.errors, ...kafkajs.errors].slice(0, 5)).toEqual([]);
       for (const [topic, producer] of Object.entries({ java, kafkajs })) {
-        const report = checkHistory(producer.acked, await drain(bootstrap, topic));
+        const report = checkDrain(producer.acked, await drain(bootstrap, topic));
         expect(report).toMatchObject({ lost: [], duplicated: [], inconsistent: [], gaps: [], reordered: [] });
       }
       expect(await millrace.stop()).toBe(0);
@@ -145,7 +145,7 @@ if (!isRoot) {
       await until('producers go on', () => kafkajs.acked.length > acked);
       await kafkajs.stop();
       expect(kafkajs.errors).toEqual([]);
-      const report = checkHistory(kafkajs.acked, await drain(millrace.bootstrapServers, 'kafkajs'));
+      const report = checkDrain(kafkajs.acked, await drain(millrace.bootstrapServers, 'kafkajs'));
       expect(report).toMatchObject({ lost: [], duplicated: [], inconsistent: [], gaps: [], reordered: [] });
     });
 

@@ -1,6 +1,6 @@
 import { ClosedError, messageOf } from './base/errors.ts';
 import { MemoryShare } from './base/memory-budget.ts';
-import { ClusterNode } from './broker/cluster-node.ts';
+import { ClusterNode, type ClusterStatus } from './broker/cluster-node.ts';
 import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
 import { planMemory } from './broker/memory.ts';
@@ -53,8 +53,14 @@ export interface BrokerOptions {
 }
 
 export interface BrokerStatus {
+  readonly cluster: ClusterStatus;
   readonly server: ServerStatus;
   readonly store: StoreStatus;
+}
+
+export interface CloseOptions {
+  /** Gives the partitions to other brokers first. Without it clients wait for them: when all stop together. @default true */
+  readonly drain?: boolean;
 }
 
 /**
@@ -159,6 +165,8 @@ export class Broker {
       },
     };
     const { lease } = cluster.member;
+    const serving = Promise.withResolvers<void>();
+    let isServing = false;
     const store = await openStore({
       context,
       volumes: world.volumes,
@@ -166,10 +174,11 @@ export class Broker {
       previous,
       acceptWalLoss: options.acceptWalLoss ?? false,
       wal: plan.wal,
-      mayAcknowledge: () =>
-        hasFailed()
-          ? Promise.reject(new ClosedError('this broker stops: something of it failed'))
-          : lease.proof(),
+      mayAcknowledge: () => {
+        if (hasFailed()) return Promise.reject(new ClosedError('this broker stops: something of it failed'));
+        // A life that never served acknowledged nothing: whoever comes after it relies on that.
+        return isServing ? lease.proof() : serving.promise;
+      },
       onFailed,
     });
     const stopWatching = world.volumes.watch(cluster.member.self, onFailed);
@@ -219,6 +228,8 @@ export class Broker {
     partitions.startMaintenance();
     const host = options.advertisedHost ?? address.host;
     await commands.send('node.serve', { host, port: address.port });
+    isServing = true;
+    serving.resolve();
     metadata.onChange((change) => {
       for (const topic of change.changed) moves.follow(topic);
       if (change.brokers) takeovers.follow();
@@ -240,12 +251,12 @@ export class Broker {
   }
 
   status(): BrokerStatus {
-    return { server: this.#server.status, store: this.#store.status() };
+    return { cluster: this.#cluster.status, server: this.#server.status, store: this.#store.status() };
   }
 
   /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */
-  async close(): Promise<void> {
-    await this.#within('drain', DRAIN_MS, this.#cluster.drain());
+  async close({ drain = true }: CloseOptions = {}): Promise<void> {
+    if (drain) await this.#within('drain', DRAIN_MS, this.#cluster.drain());
     this.#stopping.abort();
     // First: members parked in a rebalance are answered by it, and the server waits for their answers.
     this.#groups.close();

@@ -1,7 +1,15 @@
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
 import { type BrokerStreamStore, openStreamStore, type StoreContext } from '../store/stream-store.ts';
-import { BlockWal, formatBlockWal, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
+import {
+  BlockWal,
+  type BlockWalRecovery,
+  formatBlockWal,
+  type LogOwner,
+  type MayAcknowledge,
+  type RecoveredGroup,
+  recoverBlockWal,
+} from '../wal/block-wal.ts';
 import type { MemoryPlan } from './memory.ts';
 import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
@@ -26,19 +34,19 @@ export async function openStore(opening: StoreOpening): Promise<BrokerStreamStor
   const { env } = context;
   const owner = { clusterId: context.writer.clusterId, nodeId: self.nodeId };
   const last = await volumes.openLast(self, previous);
-  // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
-  const isGivenUp = previous?.state === 'clean';
-  const isNew = await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
-  if (isNew && previous !== null && !isGivenUp) refuseBlank(opening, last);
-  const recovery = await recoverBlockWal(last.devices, owner, env, last.writer);
+  const recovery = await readLast(opening, owner, last);
   return openStreamStore({
     ...context,
-    recovered: recovery.groups(),
+    recovered: recovery?.groups() ?? nothing(),
     startWal: async (listener) => {
       const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...wal };
-      const fresh = await volumes.openNew(self);
-      if (fresh === undefined) return BlockWal.open(recovery, options, env, listener);
-      await formatBlockWal(fresh.devices, owner, env);
+      const fresh = await volumes.openNew(self, (devices) => formatBlockWal(devices, owner, env));
+      if (fresh === undefined) {
+        invariant(recovery !== undefined, 'wal', 'a log that is not begun anew is there');
+        return BlockWal.open(recovery, options, env, listener);
+      }
+      // They were read to their end; the writer's own stay open until it closes.
+      await Promise.all((last?.devices ?? []).map((device) => device.close()));
       const empty = await recoverBlockWal(fresh.devices, owner, env, fresh.writer);
       for await (const group of empty.groups()) invariant(false, 'I28', 'a new log is empty', { ...group });
       return BlockWal.open(empty, options, env, listener);
@@ -47,11 +55,30 @@ export async function openStore(opening: StoreOpening): Promise<BrokerStreamStor
   });
 }
 
-function refuseBlank({ context, self, acceptWalLoss }: StoreOpening, { devices }: WalDevices): void {
-  const names = devices.map(({ name }) => name).join(', ');
+/** Undefined: there is nothing to be read. @throws {BlankWalError} there should be */
+async function readLast(
+  opening: StoreOpening,
+  owner: LogOwner,
+  last: WalDevices | undefined,
+): Promise<BlockWalRecovery | undefined> {
+  const { env } = opening.context;
+  // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
+  const isGivenUp = opening.previous?.state === 'clean';
+  const isNew =
+    last === undefined || (await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept'));
+  if (isNew && opening.previous !== null && !isGivenUp) refuseBlank(opening);
+  return last && recoverBlockWal(last.devices, owner, env, last.writer);
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- as a log yields its groups
+async function* nothing(): AsyncGenerator<RecoveredGroup> {
+  yield* [];
+}
+
+function refuseBlank({ context, self, acceptWalLoss }: StoreOpening): void {
   if (!acceptWalLoss) {
     throw new BlankWalError(
-      `node ${self.nodeId} was not stopped cleanly and its write-ahead log ${names} is blank: what was acknowledged ` +
+      `node ${self.nodeId} was not stopped cleanly and its write-ahead log is blank or gone: what was acknowledged ` +
         'and not uploaded yet is on the volume it had before; attach that one, or start with --accept-wal-loss to give ' +
         'it up',
     );

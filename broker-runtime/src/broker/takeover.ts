@@ -3,9 +3,9 @@ import type { ClusterMetadata, NodeRef, RegisteredBroker } from '../metadata/clu
 import { type Commands, type RecoveryRef, StaleRecoveryError } from '../metadata/commands.ts';
 import type { Env } from '../ports/env.ts';
 import type { Manifest } from '../store/manifest.ts';
-import { recoverStreams, type StoreContext } from '../store/stream-store.ts';
+import { recoverStreams, type RecoveryReport, type StoreContext } from '../store/stream-store.ts';
 import { recoverBlockWal } from '../wal/block-wal.ts';
-import type { WalVolumes } from './wal-volume.ts';
+import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
 /** Pause before a recovery that failed is tried again: its log is not going anywhere. */
 const RETRY_MS = 500;
@@ -70,12 +70,10 @@ export class Takeovers {
   async #recoverOnce(node: RegisteredBroker, recovery: RecoveryRef): Promise<void> {
     const { env, self, commands, volumes, manifestOf, context } = this.#parts;
     const begunMs = env.clock.monotonicMs();
-    const { devices, writer } = await volumes.takeOver(node, self);
+    const log = await volumes.takeOver(node, self);
     try {
       const fencedMs = env.clock.monotonicMs();
-      const owner = { clusterId: context.writer.clusterId, nodeId: node.nodeId };
-      const log = await recoverBlockWal(devices, owner, env, writer);
-      const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
+      const report = log && (await this.#replay(node, log, manifestOf(recovery)));
       const replayedMs = env.clock.monotonicMs();
       await commands.send('recovery.finish', recovery);
       env.events.info('takeover.finished', {
@@ -88,7 +86,14 @@ export class Takeovers {
         commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
       });
     } finally {
-      await Promise.all(devices.map((device) => device.close()));
+      await Promise.all((log?.devices ?? []).map((device) => device.close()));
     }
+  }
+
+  async #replay(node: NodeRef, { devices, writer }: WalDevices, manifest: Manifest): Promise<RecoveryReport> {
+    const { env, context } = this.#parts;
+    const owner = { clusterId: context.writer.clusterId, nodeId: node.nodeId };
+    const log = await recoverBlockWal(devices, owner, env, writer);
+    return recoverStreams({ ...context, manifest }, log.groups());
   }
 }

@@ -30,7 +30,7 @@ export interface ListedBroker {
 
 /** What can be asked of a running twin: one POST of JSON each to /NAME. */
 export interface ControlCommands {
-  list: { args: Record<never, never>; result: Omit<TwinFile, 'control'> };
+  list: { args: object; result: Omit<TwinFile, 'control'> };
   /** kill -9; it stays down until `start`. */
   kill: { args: { readonly nodeId: number }; result: null };
   /** A clean stop: partitions go to the others first. It stays down until `start`. */

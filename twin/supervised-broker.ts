@@ -166,7 +166,7 @@ export class SupervisedBroker {
         this.#isReady = true;
         this.#failures = 0;
         this.#events.started(this, performance.now() - begunMs);
-        this.#ready.resolve();
+        this.#ready.resolve(undefined);
       }
     });
     // It may be gone before it was told anything.
@@ -229,8 +229,8 @@ export class SupervisedBroker {
   }
 }
 
-function newReady(): PromiseWithResolvers<void> {
-  const ready = Promise.withResolvers<void>();
+function newReady(): PromiseWithResolvers<undefined> {
+  const ready = Promise.withResolvers<undefined>();
   // Nobody may be waiting.
   ready.promise.catch(() => undefined);
   return ready;

@@ -95,7 +95,9 @@ function tell(text: string): void {
   process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[K' : ''}${text}\n`);
 }
 
-function textOf({ broker, event, level: _level, time: _time, ...fields }: BrokerEvent): string {
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+function textOf({ broker, event, ...fields }: BrokerEvent): string {
+  const rest = Object.entries(fields)
+    .filter(([name]) => name !== 'level' && name !== 'time')
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   return [`broker ${broker}: ${event}`, ...rest].join(' ');
 }

@@ -165,7 +165,7 @@ export class Broker {
       },
     };
     const { lease } = cluster.member;
-    const serving = Promise.withResolvers<void>();
+    const serving = Promise.withResolvers<undefined>();
     let isServing = false;
     const store = await openStore({
       context,
@@ -229,7 +229,7 @@ export class Broker {
     const host = options.advertisedHost ?? address.host;
     await commands.send('node.serve', { host, port: address.port });
     isServing = true;
-    serving.resolve();
+    serving.resolve(undefined);
     metadata.onChange((change) => {
       for (const topic of change.changed) moves.follow(topic);
       if (change.brokers) takeovers.follow();

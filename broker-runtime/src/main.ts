@@ -3,6 +3,7 @@ import path from 'node:path';
 import { DirectBlockDevice } from './adapters/direct-block-device.ts';
 import { FileObjectStore } from './adapters/file-object-store.ts';
 import { lockFolder } from './adapters/folder-lock.ts';
+import { letHeapGrow } from './adapters/heap-growth.ts';
 import type { LineEventsOptions } from './adapters/line-events.ts';
 import { S3ObjectStore } from './adapters/s3-object-store.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
@@ -82,6 +83,7 @@ export async function runBroker(
   log: LineEventsOptions = {},
   surroundings: Surroundings = {},
 ): Promise<RunningBroker> {
+  letHeapGrow();
   const env = systemEnv(log);
   const lock = lockFolder(config.dataDir);
   const opened: (() => Promise<void>)[] = [];

@@ -52,7 +52,9 @@ describe('registering a node', () => {
     expect(nodeEpoch).toBe(world.journal.committedSequence);
     expect(await register(1)).toEqual({ nodeId: 1, nodeEpoch, previous: null });
     expect(world.journal.committedSequence).toBe(nodeEpoch);
-    expect([...world.metadata.brokers()]).toEqual([{ ...registration(1), nodeEpoch, state: 'active' }]);
+    expect([...world.metadata.brokers()]).toEqual([
+      { ...registration(1), nodeEpoch, state: 'active', logNeeded: false },
+    ]);
   });
 
   test('I31: every new life has a higher epoch, across restarts, and learns how the one before ended', async () => {
@@ -61,12 +63,22 @@ describe('registering a node', () => {
     world = await openMetadata({ serves: false }, world);
     const second = await register(1, 'second');
     expect(second.nodeEpoch).toBeGreaterThan(first.nodeEpoch);
-    expect(second.previous).toEqual({ nodeEpoch: first.nodeEpoch, state: 'active' });
+    expect(second.previous).toEqual({ nodeEpoch: first.nodeEpoch, state: 'active', logNeeded: false });
     await world.as(second).send('node.leave', {});
     const third = await register(1, 'third');
-    expect(third.previous).toEqual({ nodeEpoch: second.nodeEpoch, state: 'clean' });
+    expect(third.previous).toEqual({ nodeEpoch: second.nodeEpoch, state: 'clean', logNeeded: false });
     // A repeat after a lost answer must not take the log for unneeded, or for needed.
     expect(await register(1, 'third')).toEqual(third);
+  });
+
+  test('a log is needed from the first life that served until one ends cleanly, also when lives in between never served', async () => {
+    await serving(1);
+    expect((await register(1, 'second')).previous).toMatchObject({ logNeeded: true });
+    const third = await register(1, 'third');
+    expect(third.previous).toMatchObject({ state: 'active', logNeeded: true });
+    await world.as(third).send('node.leave', {});
+    expect((await register(1, 'fourth')).previous).toMatchObject({ state: 'clean', logNeeded: false });
+    expect((await register(1, 'fifth')).previous).toMatchObject({ state: 'active', logNeeded: false });
   });
 
   test('R6: whoever is not the current life of a node is refused everything', async () => {

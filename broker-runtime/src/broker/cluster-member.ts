@@ -91,7 +91,7 @@ export class ClusterMember {
   }
 
   async #follow(): Promise<void> {
-    const { env, link, follower } = this.#parts;
+    const { link, follower } = this.#parts;
     const { signal } = this.#closing;
     for (let repeat = 0; !signal.aborted;) {
       try {
@@ -102,7 +102,10 @@ export class ClusterMember {
         else await this.#apply(blobs);
         repeat = 0;
       } catch (error) {
-        if (!this.#isTransient(error)) return this.#fail(error);
+        if (!this.#isTransient(error)) {
+          this.#fail(error);
+          return;
+        }
         await this.#pause(repeat++);
       }
     }
@@ -133,18 +136,22 @@ export class ClusterMember {
         if (epoch >= this.#newestEpoch) {
           this.#newestEpoch = epoch;
           if (!isAlive) {
-            return this.#fail(
+            this.#fail(
               new NodeFencedError(
                 `node ${node.nodeId} was declared dead in its epoch ${node.nodeEpoch}: it was silent for longer than ` +
                   `${sessionTimeoutMs} ms; this process stops and may start again`,
               ),
             );
+            return;
           }
           this.lease.renew(sent);
           this.lease.bucketLost(undefined);
         }
       } catch (error) {
-        if (!this.#isTransient(error)) return this.#fail(error);
+        if (!this.#isTransient(error)) {
+          this.#fail(error);
+          return;
+        }
         // Whoever leads is asked of the bucket. Any other trouble proves nothing about it.
         if (error instanceof BucketUnreachableError) this.lease.bucketLost(sent);
         else if (error instanceof NoControllerError) this.lease.bucketLost(undefined);

@@ -16,6 +16,8 @@ export interface ControllerLinkParts {
   readonly leader: () => Promise<Address | undefined>;
 }
 
+/** Heartbeats go every sixth of a session: the node is missed only after twice as many. */
+const MAX_TIMEOUTS_IN_A_ROW = 3;
 /** An object of a few hundred bytes; a bucket that takes longer is as good as gone. */
 const LEADER_TIMEOUT_MS = 2_000;
 
@@ -26,6 +28,7 @@ const LEADER_TIMEOUT_MS = 2_000;
 export class ControllerLink {
   readonly #parts: ControllerLinkParts;
   #client: Promise<RpcClient> | undefined;
+  #timeoutsInARow = 0;
   #isClosed = false;
 
   constructor(parts: ControllerLinkParts) {
@@ -42,13 +45,15 @@ export class ControllerLink {
     const pending = this.#client;
     try {
       const client = await pending;
-      return await client.call(method, body, { timeoutMs });
+      const answer = await client.call(method, body, { timeoutMs });
+      this.#timeoutsInARow = 0;
+      return answer;
     } catch (error) {
       // An answer came: the connection is good, unless it leads to a process that does not lead any more.
       const isAnswer = error instanceof RpcRefusedError && error.code !== 'NOT_CONTROLLER';
       // Nothing was sent because too much is: a new connection would not be better.
       const isBusy = error instanceof RpcError && error.code === 'BUSY';
-      if (error instanceof RpcError && error.code === 'TIMED_OUT') void this.#dropUnlessLeading(pending);
+      if (error instanceof RpcError && error.code === 'TIMED_OUT') this.#timedOut(pending);
       else if (!isAnswer && !isBusy) this.#drop(pending);
       throw error;
     }
@@ -89,6 +94,13 @@ export class ControllerLink {
     }
   }
 
+  /** One that answers nothing for so long may be a connection of which only our end is left. */
+  #timedOut(client: Promise<RpcClient>): void {
+    this.#timeoutsInARow++;
+    if (this.#timeoutsInARow < MAX_TIMEOUTS_IN_A_ROW) void this.#dropUnlessLeading(client);
+    else this.#drop(client);
+  }
+
   /** Slow, or gone: a controller that is gone has a successor soon. Others wait on the same connection meanwhile. */
   async #dropUnlessLeading(client: Promise<RpcClient>): Promise<void> {
     try {
@@ -103,6 +115,7 @@ export class ControllerLink {
   }
 
   #drop(client: Promise<RpcClient>): void {
+    this.#timeoutsInARow = 0;
     if (this.#client === client) this.#client = undefined;
     client.then(
       (opened) => opened.close(),

@@ -5,6 +5,12 @@ const MARGIN_SHARE = 0.1;
 /** Wall and monotonic clock moved differently by more: the machine was suspended, or somebody set the clock (R9). */
 const CLOCK_JUMP_MS = 1_000;
 
+interface Change {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
+}
+
 export interface LeaseMoment {
   readonly monotonicMs: number;
   readonly wallMs: number;
@@ -84,9 +90,9 @@ export class NodeLease {
   }
 }
 
-function newChange(): PromiseWithResolvers<void> {
-  const change = Promise.withResolvers<void>();
+function newChange(): { promise: Promise<void>; resolve: () => void; reject: (reason: Error) => void } {
+  const change = Promise.withResolvers<undefined>();
   // Nobody may be waiting when it is over.
   change.promise.catch(() => undefined);
-  return change;
+  return { promise: change.promise, resolve: () => change.resolve(undefined), reject: change.reject };
 }

@@ -5,6 +5,7 @@ import {
   BlockWal,
   type BlockWalRecovery,
   formatBlockWal,
+  isBlank,
   type LogOwner,
   type MayAcknowledge,
   type RecoveredGroup,
@@ -61,16 +62,17 @@ async function readLast(
   owner: LogOwner,
   last: WalDevices | undefined,
 ): Promise<BlockWalRecovery | undefined> {
+  const { previous } = opening;
   const { env } = opening.context;
+  const isNeeded = previous?.logNeeded === true;
+  if (isNeeded && (last === undefined || (await isBlank(last.devices, env)))) refuseBlank(opening);
+  if (last === undefined) return undefined;
   // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
-  const isGivenUp = opening.previous?.state === 'clean';
-  const isNew =
-    last === undefined || (await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept'));
-  if (isNew && opening.previous !== null && !isGivenUp) refuseBlank(opening);
-  return last && recoverBlockWal(last.devices, owner, env, last.writer);
+  const isGivenUp = previous !== null && !isNeeded;
+  await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
+  return recoverBlockWal(last.devices, owner, env, last.writer);
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- as a log yields its groups
 async function* nothing(): AsyncGenerator<RecoveredGroup> {
   yield* [];
 }

@@ -1,6 +1,5 @@
 import { invariant, MillraceError } from '../base/errors.ts';
-import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
-import { lifeWithLog } from '../metadata/life-with-log.ts';
+import type { NodeRef } from '../metadata/cluster-metadata.ts';
 import type { Env } from '../ports/env.ts';
 import { nodeOfKey, reservationKey } from '../ports/reservation.ts';
 import type { SharedVolume } from '../ports/shared-volume.ts';
@@ -33,7 +32,7 @@ export function sharedVolumes(env: Env, volumes: ReadonlyMap<number, SharedVolum
   const take = async (
     nodeId: number,
     by: NodeRef,
-    life: PreviousLife | undefined,
+    victim: NodeRef | undefined,
     mayDisplace: (holder: NodeRef) => boolean,
   ): Promise<FenceProof> => {
     const { reservation, drainMs } = volumeOf(nodeId);
@@ -41,20 +40,12 @@ export function sharedVolumes(env: Env, volumes: ReadonlyMap<number, SharedVolum
     const { holder } = await reservation.report();
     const expectedHolders = holder !== undefined && mayDisplace(nodeOfKey(holder)) ? [holder] : [];
     const victimKey =
-      life === undefined || life.state === 'clean'
-        ? {}
-        : { victimKey: reservationKey(nodeId, life.nodeEpoch) };
+      victim === undefined ? {} : { victimKey: reservationKey(victim.nodeId, victim.nodeEpoch) };
     const ownKey = reservationKey(by.nodeId, by.nodeEpoch);
     return takeVolume(env, reservation, ownKey, { ...victimKey, expectedHolders, drainMs });
   };
 
-  const openToRead = async (
-    nodeId: number,
-    life: PreviousLife | undefined,
-    proof: FenceProof,
-  ): Promise<WalDevices | undefined> => {
-    // Whoever recovered a clean life's log chose where it ends: it is not to be read again.
-    if (life === undefined || life.state === 'clean') return undefined;
+  const openToRead = async (nodeId: number, proof: FenceProof): Promise<WalDevices | undefined> => {
     const device = await volumeOf(nodeId).openToRead();
     return device === undefined ? undefined : { devices: [device], writer: [proof] };
   };
@@ -63,10 +54,13 @@ export function sharedVolumes(env: Env, volumes: ReadonlyMap<number, SharedVolum
     kind: 'block-shared',
 
     openLast: async (self, previous) => {
-      const life = previous ?? undefined;
+      const { nodeId, nodeEpoch } = self;
+      const isNeeded = previous?.logNeeded === true;
+      const victim = isNeeded ? { nodeId, nodeEpoch: previous.nodeEpoch } : undefined;
       // Everybody with an older epoch is a life before, or recovered one; a newer one is our successor.
-      ownProof = await take(self.nodeId, self, life, (holder) => holder.nodeEpoch < self.nodeEpoch);
-      return openToRead(self.nodeId, life, ownProof);
+      ownProof = await take(nodeId, self, victim, (holder) => holder.nodeEpoch < nodeEpoch);
+      // Whoever recovered a log that is not needed any more chose where it ends: it is not to be read again.
+      return isNeeded ? openToRead(nodeId, ownProof) : undefined;
     },
 
     openNew: async (self, prepare) => {
@@ -78,18 +72,19 @@ export function sharedVolumes(env: Env, volumes: ReadonlyMap<number, SharedVolum
     },
 
     takeOver: async (node, by) => {
-      const life = lifeWithLog(node);
+      const { nodeId, nodeEpoch, logNeeded } = node;
       // Lives up to the fenced one, and others that were given its recovery before.
       const proof = await take(
-        node.nodeId,
+        nodeId,
         by,
-        life,
-        (holder) => holder.nodeId !== node.nodeId || holder.nodeEpoch <= node.nodeEpoch,
+        logNeeded ? { nodeId, nodeEpoch } : undefined,
+        (holder) => holder.nodeId !== nodeId || holder.nodeEpoch <= nodeEpoch,
       );
-      const log = await openToRead(node.nodeId, life, proof);
-      if (log !== undefined || life === undefined || life.state === 'clean') return log;
+      if (!logNeeded) return undefined;
+      const log = await openToRead(nodeId, proof);
+      if (log !== undefined) return log;
       throw new VolumeMissingError(
-        `${proof.volume} holds no log, but node ${node.nodeId} served with it in its epoch ${life.nodeEpoch}: ` +
+        `${proof.volume} holds no log, but node ${nodeId} served with it before its epoch ${nodeEpoch} was fenced: ` +
           'attach the volume it had then',
       );
     },

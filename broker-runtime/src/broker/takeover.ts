@@ -68,7 +68,7 @@ export class Takeovers {
   }
 
   async #recoverOnce(node: RegisteredBroker, recovery: RecoveryRef): Promise<void> {
-    const { env, self, commands, volumes, manifestOf, context } = this.#parts;
+    const { env, self, commands, volumes, manifestOf } = this.#parts;
     const begunMs = env.clock.monotonicMs();
     const log = await volumes.takeOver(node, self);
     try {

@@ -33,11 +33,11 @@ export function controllerHandlers(current: () => Controller | undefined): Reado
   return new Map<string, RpcHandler>([
     [
       'follow',
-      async ({ json }) => {
+      async ({ json }, { signal }) => {
         const { after, maxWaitMs } = json as { after: number; maxWaitMs: number };
         const controller = leading();
         const waitMs = Math.min(maxWaitMs, MAX_FOLLOW_WAIT_MS);
-        const recent = await controller.follow(after, waitMs, MAX_FOLLOW_BYTES);
+        const recent = await controller.follow(after, waitMs, MAX_FOLLOW_BYTES, signal);
         return recent === 'too-far-behind'
           ? body({ epoch: controller.epoch, tooFarBehind: true })
           : { json: { epoch: controller.epoch }, blobs: recent.entries };

@@ -113,8 +113,13 @@ export class Controller {
   }
 
   /** Entries after `sequence`, as stored; waits up to `maxWaitMs` for the first. */
-  async follow(sequence: number, maxWaitMs: number, maxBytes: number): Promise<RecentEntries> {
-    await this.#journal.waitForEntries(sequence, maxWaitMs);
+  async follow(
+    sequence: number,
+    maxWaitMs: number,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<RecentEntries> {
+    await this.#journal.waitForEntries(sequence, maxWaitMs, signal);
     return this.#journal.entriesAfter(sequence, maxBytes);
   }
 

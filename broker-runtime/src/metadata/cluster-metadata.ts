@@ -138,6 +138,8 @@ export interface RegisteredBroker extends BrokerRegistration {
   readonly state: NodeState;
   /** The life before, as it ended: tells what the WAL may hold. */
   readonly previous: PreviousLife | undefined;
+  /** Something may have been acknowledged, by this life or one before, that is nowhere but in the node's WAL. */
+  readonly logNeeded: boolean;
   /** Since it serves: before that it opens what its last life left, and leads nothing new. */
   readonly endpoint?: Endpoint | undefined;
   /** Who recovers the WAL of a fenced node. */
@@ -147,6 +149,8 @@ export interface RegisteredBroker extends BrokerRegistration {
 export interface PreviousLife {
   readonly nodeEpoch: number;
   readonly state: NodeState;
+  /** Something may have been acknowledged that is nowhere but in the node's WAL. */
+  readonly logNeeded: boolean;
 }
 
 export interface Recovery {

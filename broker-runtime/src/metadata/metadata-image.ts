@@ -181,8 +181,8 @@ export class MetadataImage implements Image {
   /*
    * Snapshot: version u8, then (numbers are uvarints)
    *   nextProducerId
-   *   count, then for each node by id: its registration, nodeEpoch, state(u8), previous state(u8) and
-   *     epoch or 0, recovererId+1 or 0, attempt, host, port
+   *   count, then for each node by id: its registration, nodeEpoch, state(u8), logNeeded(u8), of the
+   *     life before: state(u8) logNeeded(u8) epoch or 0; recovererId+1 or 0, attempt, host, port
    *   settings of all brokers
    *   count, then for each broker with settings by node id: nodeId settings
    *   count, then for each topic by name: topicId name internal(u8) settings

@@ -109,6 +109,7 @@ export class RpcChannel implements Receiver {
     this.resume();
     this.#isEnding = true;
     this.#reader.close();
+    this.#partialSinceMs = undefined;
     this.#transport.end();
   }
 

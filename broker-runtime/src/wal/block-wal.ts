@@ -20,7 +20,7 @@ import {
 } from './wal.ts';
 
 export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
-export { formatBlockWal, type LogOwner } from './block/format.ts';
+export { formatBlockWal, isBlank, type LogOwner } from './block/format.ts';
 export type { BlockWalOptions, MayAcknowledge } from './block/options.ts';
 export type { WalBudget } from './block/pacer.ts';
 export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';

@@ -1,7 +1,7 @@
 import type { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { CorruptionError, invariant } from '../../base/errors.ts';
 import { readText, readUvarint, writeText, writeUvarint } from '../../base/varint.ts';
-import type { NodeRef, NodeState, RegisteredBroker } from '../cluster-metadata.ts';
+import type { NodeRef, NodeState, PreviousLife, RegisteredBroker } from '../cluster-metadata.ts';
 import { readRegistration, writeRegistration } from './records.ts';
 import type { MetadataRecord } from './records.ts';
 
@@ -32,7 +32,7 @@ export function applyNodeRecord(
         'a node does not live again while another one recovers its log',
         { nodeId: record.nodeId, recovererId },
       );
-      const previous = known === undefined ? undefined : { nodeEpoch: known.nodeEpoch, state: known.state };
+      const previous = known === undefined ? undefined : lifeOf(known);
       nodes.set(record.nodeId, {
         nodeId,
         incarnationId,
@@ -41,13 +41,15 @@ export function applyNodeRecord(
         nodeEpoch: sequence,
         state: 'active',
         previous,
+        logNeeded: known?.logNeeded ?? false,
       });
       return;
     }
     case 'node-serving': {
       const node = current(nodes, record);
       invariant(node.state === 'active', 'I31', 'only an active node serves', { ...record });
-      nodes.set(record.nodeId, { ...node, endpoint: { host: record.host, port: record.port } });
+      const endpoint = { host: record.host, port: record.port };
+      nodes.set(record.nodeId, { ...node, endpoint, logNeeded: true });
       return;
     }
     case 'node-fenced': {
@@ -71,7 +73,13 @@ export function applyNodeRecord(
     case 'node-clean': {
       const node = current(nodes, record);
       invariant(node.state !== 'clean', 'I29', 'a node becomes clean once an epoch', { ...record });
-      nodes.set(record.nodeId, { ...node, state: 'clean', endpoint: undefined, recovery: undefined });
+      nodes.set(record.nodeId, {
+        ...node,
+        state: 'clean',
+        endpoint: undefined,
+        recovery: undefined,
+        logNeeded: false,
+      });
     }
   }
 }
@@ -86,7 +94,9 @@ export function writeNodes(
     writeRegistration(writer, node);
     writeUvarint(writer, node.nodeEpoch);
     writer.uint8(STATES.indexOf(node.state));
+    writer.uint8(node.logNeeded ? 1 : 0);
     writer.uint8(STATES.indexOf(node.previous?.state ?? 'clean'));
+    writer.uint8(node.previous?.logNeeded === true ? 1 : 0);
     writeUvarint(writer, node.previous?.nodeEpoch ?? 0);
     writeUvarint(writer, node.recovery === undefined ? 0 : node.recovery.recovererId + 1);
     writeUvarint(writer, node.recovery?.attempt ?? 0);
@@ -100,20 +110,29 @@ export function* readNodes(reader: ByteReader): Iterable<RegisteredBroker> {
     const registration = readRegistration(reader);
     const nodeEpoch = readUvarint(reader);
     const state = STATES[reader.uint8()];
+    const logNeeded = reader.uint8() === 1;
     const previousState = STATES[reader.uint8()];
+    const previousNeeded = reader.uint8() === 1;
     if (state === undefined || previousState === undefined) {
       throw new CorruptionError(`node ${registration.nodeId} has an unknown state in the snapshot`);
     }
     const previousEpoch = readUvarint(reader);
-    const previous = previousEpoch === 0 ? undefined : { nodeEpoch: previousEpoch, state: previousState };
+    const previous =
+      previousEpoch === 0
+        ? undefined
+        : { nodeEpoch: previousEpoch, state: previousState, logNeeded: previousNeeded };
     const recoverer = readUvarint(reader);
     const attempt = readUvarint(reader);
     const recovery = recoverer === 0 ? undefined : { recovererId: recoverer - 1, attempt };
     const host = readText(reader);
     const port = readUvarint(reader);
     const endpoint = host === '' ? undefined : { host, port };
-    yield { ...registration, nodeEpoch, state, previous, endpoint, recovery };
+    yield { ...registration, nodeEpoch, state, previous, logNeeded, endpoint, recovery };
   }
+}
+
+export function lifeOf({ nodeEpoch, state, logNeeded }: RegisteredBroker): PreviousLife {
+  return { nodeEpoch, state, logNeeded };
 }
 
 function current(

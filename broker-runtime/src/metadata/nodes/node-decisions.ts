@@ -8,15 +8,13 @@ import type {
   RegisteredBroker,
 } from '../cluster-metadata.ts';
 import type { MetadataImage } from '../metadata-image.ts';
+import { lifeOf } from '../image/nodes.ts';
 import { spreadLeaders } from './leader-plan.ts';
 
 /** What a registration found: tells a starting broker what its WAL may hold. */
 export interface Registered {
   readonly nodeEpoch: number;
-  /**
-   * The life before. `active`, `fenced`: its WAL may hold acknowledged records, a blank one means loss. `clean`: whatever
-   * the WAL holds is not needed any more and must not be read. Null: there was none.
-   */
+  /** The life before; null when there was none. When it ended `clean` its WAL must not be read any more. */
   readonly previous: PreviousLife | null;
 }
 
@@ -46,7 +44,7 @@ export class NodeDecisions {
       return { records: [], result: { nodeEpoch: known.nodeEpoch, previous: known.previous ?? null } };
     }
     const record = this.#image.record({ type: 'node-registered', ...registration });
-    const previous = known === undefined ? null : { nodeEpoch: known.nodeEpoch, state: known.state };
+    const previous = known === undefined ? null : lifeOf(known);
     return { records: [record], result: { nodeEpoch: sequence, previous } };
   }
 

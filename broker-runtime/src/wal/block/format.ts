@@ -99,6 +99,12 @@ async function writeEmptyLog(
   env.events.info('wal.formatted', { ...owner, devices: devices.length });
 }
 
+/** Whether no device holds a log of anybody. @throws {WalCorruptionError} one holds something unreadable */
+export async function isBlank(devices: readonly BlockDevice[], env: Env): Promise<boolean> {
+  const homes = await Promise.all(devices.map((device) => readHome(device, env)));
+  return homes.every((home) => home === undefined);
+}
+
 /**
  * The superblocks of a stripe set that holds this owner's log.
  * @throws {WalMismatchError}

@@ -13,7 +13,10 @@ describeWal('BlockWal', () => {
       world.disk.onWrite = ({ position }) => {
         if (position >= SUPERBLOCKS_BYTES) writes++;
       };
-      return world.open({ stillOwner: () => isOwner, ...options });
+      return world.open({
+        mayAcknowledge: () => isOwner || Promise.reject(new Error('fenced')),
+        ...options,
+      });
     },
     writes: () => writes,
     breakMedium: () => {

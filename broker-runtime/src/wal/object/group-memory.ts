@@ -42,9 +42,7 @@ export class GroupMemory {
     );
     this.#admission = new Admission(
       (bytes, entryCount) => this.#hasMemory(bytes, entryCount) && this.#hasRoom(bytes),
-      (task) => {
-        clock.afterTurn(task);
-      },
+      clock,
     );
   }
 

@@ -66,6 +66,19 @@ program
       .argParser((text: string) => text.split(',')),
   )
   .addOption(
+    new Option(
+      '--wal-kind <kind>',
+      'block: on volumes, fast, lost with the zone until uploaded; object: in the bucket, survives a zone, slower',
+    )
+      .choices(['block', 'object'])
+      .default('block'),
+  )
+  .option(
+    '--accept-wal-loss',
+    'start although the log with acknowledged records is gone, and give those records up',
+    false,
+  )
+  .addOption(
     new Option('--wal-size <size>', 'size of each WAL file that has to be made')
       .default(undefined, '128MiB, 512MiB for a single broker')
       .argParser(checked(parseBytes)),

@@ -23,6 +23,8 @@ export interface ClusterPlan {
   readonly port: number;
   readonly store: BrokerConfig['store'];
   readonly walFileBytes: number;
+  readonly walKind: 'block' | 'object';
+  readonly acceptWalLoss: boolean;
   readonly memoryBytes: number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -57,6 +59,8 @@ export function planCluster(plan: ClusterPlan): readonly PlannedBroker[] {
           .filter((other) => other.zone === zone)
           .map((other) => [other.nodeId, path.join(other.folder, 'wal')]),
       ),
+      walKind: plan.walKind,
+      acceptWalLoss: plan.acceptWalLoss,
       memoryBytes: plan.memoryBytes,
       settings: plan.settings,
     },

@@ -27,7 +27,9 @@ export interface UpOptions {
   readonly storeEndpoint?: string;
   readonly storeRegion?: string;
   readonly wal?: readonly string[];
+  readonly walKind: 'block' | 'object';
   readonly walSize?: number;
+  readonly acceptWalLoss: boolean;
   readonly memory?: number;
   readonly set: Readonly<Record<string, string>>;
   readonly json: boolean;
@@ -54,6 +56,8 @@ function clusterPlan(options: UpOptions): ClusterPlan {
     dataDir: path.resolve(options.data),
     store: storeConfig(options),
     walFileBytes: options.walSize ?? DEFAULTS.cluster.walFileBytes,
+    walKind: options.walKind,
+    acceptWalLoss: options.acceptWalLoss,
     memoryBytes: options.memory ?? DEFAULTS.cluster.memoryBytes,
     settings,
   };
@@ -69,6 +73,8 @@ function brokerConfig(options: UpOptions): BrokerConfig {
     store: storeConfig(options),
     walPaths: (options.wal ?? [path.join(dataDir, 'wal')]).map((file) => path.resolve(file)),
     walFileBytes: options.walSize ?? DEFAULTS.single.walFileBytes,
+    walKind: options.walKind,
+    acceptWalLoss: options.acceptWalLoss,
     memoryBytes: options.memory ?? DEFAULTS.single.memoryBytes,
     settings: options.set,
   };

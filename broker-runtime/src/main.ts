@@ -44,6 +44,8 @@ export interface BrokerConfig {
    * over, itself included. Each is made with `walFileBytes` by its owner.
    */
   readonly sharedVolumes?: Readonly<Record<string, string>>;
+  /** `object`: the WAL is in the store, and no volume is needed (protocol 2.2). Default: block. */
+  readonly walKind?: 'block' | 'object';
   readonly memoryBytes: number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -118,7 +120,7 @@ export async function runBroker(
       status: () => broker.status(),
       close: async (options) => {
         await broker.close(options);
-        volumes.close();
+        if (volumes !== 'object') volumes.close();
         await objects.close();
         lock.release();
         letGo();
@@ -143,9 +145,10 @@ function stayAlive(): () => void {
 
 async function openVolumes(
   env: Env,
-  { walPaths, walFileBytes, sharedVolumes: shared }: BrokerConfig,
+  { walKind, walPaths, walFileBytes, sharedVolumes: shared }: BrokerConfig,
   opened: (() => Promise<void>)[],
-): Promise<WalVolumes> {
+): Promise<WalVolumes | 'object'> {
+  if (walKind === 'object') return 'object';
   if (shared !== undefined) {
     const files = Object.entries(shared).map(([nodeId, file]) => {
       mkdirSync(path.dirname(file), { recursive: true });

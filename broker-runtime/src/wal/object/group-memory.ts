@@ -47,7 +47,7 @@ export class GroupMemory {
   }
 
   /** As {@link Wal.admit}. */
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     const { settings, headBytes } = this.#options;
     const bytes = worstCaseBytes(
       payloadBytes,
@@ -57,7 +57,7 @@ export class GroupMemory {
       headBytes,
     );
     this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
-    const waiting = this.#admission.enter(bytes, entryCount);
+    const waiting = this.#admission.enter(bytes, entryCount, patience);
     if (waiting !== undefined) this.askForMemory();
     return waiting;
   }

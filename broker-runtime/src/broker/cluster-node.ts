@@ -63,10 +63,10 @@ export class ClusterNode {
     const settings = staticSettings(nodeId, options.settings);
     const images = { metadata: new MetadataImage(), manifest: new ManifestImage() };
     const sessionTimeoutMs = Number(FollowedMetadata.startSetting('broker.session.timeout.ms', settings));
-    let seat: ControllerSeat | undefined;
+    let seated: ControllerSeat | undefined;
     const rpc = new RpcServer(
       env,
-      controllerHandlers(() => seat?.current),
+      controllerHandlers(() => seated?.current),
       { onFatal: onFailed },
     );
     const address = await rpc.listen(network, options.internalListen);
@@ -79,7 +79,7 @@ export class ClusterNode {
       epochSeen: () => follower?.epoch ?? 0,
       onFatal: onFailed,
     });
-    seated.seat = seat;
+    seated = seat;
     seat.start();
     follower = await followLog(env, objects, images);
     const link = new ControllerLink({ env, network, leader: () => seat.leader() });

@@ -1,0 +1,221 @@
+import type { SimRandom } from '../world/sim-random.ts';
+import type { StoreFault, StoreOperation } from '../world/memory-object-store.ts';
+import type { ClusterWorld, SimMachine } from './cluster-world.ts';
+
+export const FAULT_KINDS = [
+  'kill',
+  'crash',
+  'pause',
+  'stop',
+  'partition',
+  'one-way',
+  'clog',
+  'reset',
+  'store-unsure',
+  'store-outage',
+  'disk-slow',
+  'disk-error',
+  'reservation-answers',
+  'reservation-lost',
+  'move',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** Where the cluster stands when a fault hits it: rows of protocol 3.2 to 3.5. */
+export const STEPS = ['steady', 'electing', 'starting', 'fenced', 'recovering', 'moving'] as const;
+export type Step = (typeof STEPS)[number];
+
+const WINDOW_MS = 10_000;
+/** Below {@link DRAIN_MS} of the volumes: no write is held for longer than hosts wait for. */
+const MAX_HELD_WRITE_MS = 2_500;
+const CALM_SHARE = 0.25;
+
+/** Injects what the seed drew, window after window; {@link heal} takes everything back. */
+export class FaultInjector {
+  readonly hits = new Map<string, number>();
+  readonly #world: ClusterWorld;
+  readonly #random: SimRandom;
+  readonly #kinds: readonly FaultKind[];
+  #storeChance = 0;
+  #isOutage = false;
+  #isOver = false;
+  readonly #pending: Promise<unknown>[] = [];
+
+  constructor(world: ClusterWorld, random: SimRandom, kinds: readonly FaultKind[]) {
+    this.#world = world;
+    this.#random = random;
+    this.#kinds = kinds;
+    world.storeFaults = (operation) => this.#storeFault(operation);
+  }
+
+  async run(forMs: number): Promise<void> {
+    const { clock } = this.#world;
+    const untilMs = clock.monotonicMs() + forMs;
+    while (clock.monotonicMs() < untilMs) {
+      const windowEndMs = Math.min(untilMs, clock.monotonicMs() + WINDOW_MS);
+      this.#storeChance = 0;
+      if (this.#kinds.length === 0 || this.#random.chance(CALM_SHARE)) {
+        await clock.sleep(windowEndMs - clock.monotonicMs());
+        continue;
+      }
+      const paceMs = this.#random.between(300, 4_000);
+      while (clock.monotonicMs() < windowEndMs) {
+        await clock.sleep(this.#random.between(1, paceMs));
+        const kind = this.#kinds[this.#random.below(this.#kinds.length)];
+        if (kind !== undefined) this.#inject(kind);
+      }
+    }
+  }
+
+  /** Everything is taken back; every machine is to run again. */
+  async heal(): Promise<void> {
+    const { machines, network, volumes } = this.#world;
+    this.#isOver = true;
+    this.#storeChance = 0;
+    this.#isOutage = false;
+    await Promise.all(this.#pending);
+    network.healAll();
+    for (const { disk, reservations } of volumes.values()) {
+      disk.decide = () => 'stored';
+      disk.isHeld = false;
+      for (const write of [...disk.pending]) write.finish('stored');
+      reservations.decide = () => 'given';
+    }
+    for (const machine of machines) {
+      this.#world.resume(machine);
+      this.#world.start(machine);
+    }
+  }
+
+  #inject(kind: FaultKind): void {
+    const machine = this.#pick(this.#world.machines);
+    this.#count(kind);
+    this.#world.events.note(machine.host, `FAULT.${kind}`);
+    const { network, clock } = this.#world;
+    const other = this.#pick(this.#world.machines);
+    const volume = this.#world.volumes.get(machine.nodeId);
+    switch (kind) {
+      case 'kill':
+        this.#world.kill(machine);
+        break;
+      case 'crash':
+        this.#world.crash(machine);
+        break;
+      case 'pause':
+        this.#world.pause(machine);
+        this.#later(this.#random.between(20, 12_000), () => this.#world.resume(machine));
+        break;
+      case 'stop':
+        this.#restart(machine);
+        break;
+      case 'partition':
+        network.partition(machine.host, other.host);
+        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, other.host));
+        break;
+      case 'one-way':
+        network.block(machine.host, other.host);
+        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, other.host));
+        break;
+      case 'clog':
+        network.clog(machine.host, '*', this.#random.between(50, 3_000));
+        break;
+      case 'reset':
+        network.reset(machine.host);
+        break;
+      case 'store-unsure':
+        this.#storeChance = this.#random.between(2, 30) / 100;
+        break;
+      case 'store-outage':
+        this.#isOutage = true;
+        this.#later(this.#random.between(100, 9_000), () => (this.#isOutage = false));
+        break;
+      case 'disk-slow':
+        if (volume === undefined) break;
+        volume.disk.isHeld = true;
+        this.#later(this.#random.between(20, MAX_HELD_WRITE_MS), () => {
+          volume.disk.isHeld = false;
+          for (const write of [...volume.disk.pending]) write.finish('stored');
+        });
+        break;
+      case 'disk-error':
+        if (volume === undefined) break;
+        volume.disk.decide = () => {
+          volume.disk.decide = () => 'stored';
+          return 'failed';
+        };
+        break;
+      case 'reservation-answers':
+        if (volume === undefined) break;
+        volume.reservations.decide = () =>
+          this.#random.chance(0.3) ? (this.#random.chance(0.5) ? 'lost' : 'dropped') : 'given';
+        this.#later(this.#random.between(500, 8_000), () => (volume.reservations.decide = () => 'given'));
+        break;
+      case 'reservation-lost':
+        volume?.reservations.detach(machine.host);
+        break;
+      case 'move':
+        this.#pending.push(this.#move(other));
+        break;
+    }
+    void clock;
+  }
+
+  #restart(machine: SimMachine): void {
+    if (!machine.isWanted) return;
+    const stopped = this.#world.stop(machine).then(() => {
+      if (!this.#isOver) this.#later(this.#random.between(10, 3_000), () => this.#world.start(machine));
+    });
+    this.#pending.push(stopped);
+  }
+
+  async #move(to: SimMachine): Promise<void> {
+    const topics = [...this.#world.observer.metadata.topics()];
+    const topic = topics[this.#random.below(topics.length)];
+    if (topic === undefined) return;
+    const index = this.#random.below(topic.partitions.length);
+    const moves = [{ topicId: topic.id, index, toNodeId: this.#random.chance(0.1) ? null : to.nodeId }];
+    await this.#world.command('partitions.move', { moves });
+  }
+
+  #later(afterMs: number, act: () => void): void {
+    this.#world.clock.timer(afterMs, () => {
+      if (!this.#isOver) act();
+    });
+  }
+
+  #storeFault(operation: StoreOperation): StoreFault | undefined {
+    if (this.#isOutage) return { kind: 'fail' };
+    if (this.#storeChance === 0 || !this.#random.chance(this.#storeChance)) return undefined;
+    if (operation === 'get') return { kind: this.#random.chance(0.2) ? 'corrupt' : 'fail' };
+    if (operation === 'put' && this.#random.chance(0.1)) return { kind: 'conflict' };
+    if (this.#random.chance(0.3)) return { kind: 'land-late', afterMs: this.#random.between(1, 8_000) };
+    return { kind: this.#random.chance(0.5) ? 'lose-answer' : 'fail' };
+  }
+
+  #count(kind: FaultKind): void {
+    const cell = `${kind}/${this.#step()}`;
+    this.hits.set(cell, (this.hits.get(cell) ?? 0) + 1);
+  }
+
+  #step(): Step {
+    const { metadata } = this.#world.observer;
+    for (const { state, recovery } of metadata.brokers.values()) {
+      if (state === 'fenced') return recovery === undefined ? 'fenced' : 'recovering';
+    }
+    for (const { partitions } of metadata.topics()) {
+      if (partitions.some(({ movingTo }) => movingTo !== undefined)) return 'moving';
+    }
+    const leader = this.#world.controllerHost();
+    const isLed = this.#world.machines.some(({ host, process }) => host === leader && process?.broker !== undefined);
+    if (!isLed) return 'electing';
+    return this.#world.machines.some(({ isWanted, process }) => isWanted && process?.broker === undefined)
+      ? 'starting'
+      : 'steady';
+  }
+
+  #pick(machines: readonly SimMachine[]): SimMachine {
+    const machine = machines[this.#random.below(machines.length)];
+    if (machine === undefined) throw new Error('a cluster has at least one machine');
+    return machine;
+  }
+}

@@ -52,11 +52,42 @@ const adapterRules = [
   },
 ];
 
+/** The drills drive clusters from outside: nothing they say about a broker comes from the broker's own code. */
+const drillRules = [
+  {
+    name: 'drills-do-not-know-the-broker',
+    severity: 'error',
+    from: { path: '^drills/' },
+    to: {
+      path: '^(broker-runtime|bin|lib|twin|environments|test|bench)/',
+      pathNot: `^${SRC}/base/errors\\.ts$`,
+    },
+  },
+  {
+    name: 'only-the-workload-knows-its-client',
+    severity: 'error',
+    from: { path: '^drills/', pathNot: '^drills/workload/' },
+    to: { path: 'node_modules/kafkajs/' },
+  },
+  ...[
+    { room: 'history', below: [] },
+    { room: 'checker', below: ['history'] },
+    { room: 'workload', below: ['history'] },
+    { room: 'report', below: ['checker'] },
+  ].map(({ room, below }) => ({
+    name: `floor-of-drills-${room}`,
+    severity: 'error',
+    from: { path: `^drills/${room}/` },
+    to: { path: '^drills/', pathNot: [room, ...below].map((name) => `^drills/${name}/`) },
+  })),
+];
+
 export default {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     ...floorRules,
     ...adapterRules,
+    ...drillRules,
     {
       name: 'private-subfolders',
       comment: 'A subfolder belongs to its room; others go through the room’s own files.',

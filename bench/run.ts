@@ -5,6 +5,7 @@ import path from 'node:path';
 import { besideKafka, type BrokerFigures, KAFKA_PORT } from './beside-kafka.ts';
 import type { Throughput } from './load.ts';
 import { type StartFigures, startWithManyPartitions } from './start.ts';
+import { produceWithoutUploads } from './wal-only.ts';
 import { walBesideFio, type WalFigures } from './wal.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
@@ -16,7 +17,12 @@ const progress = (what: string) => process.stderr.write(`bench: ${what}\n`);
 const ratio = (ours: number, theirs: number) => (ours / theirs).toFixed(2);
 const mib = (bytes: number) => (bytes / 1024 ** 2).toFixed(0);
 
-function comparison(millrace: BrokerFigures, kafka: BrokerFigures, start: StartFigures): string[] {
+function comparison(
+  millrace: BrokerFigures,
+  kafka: BrokerFigures,
+  start: StartFigures,
+  withoutUploads: Throughput,
+): string[] {
   const row = (what: string, ours: number, theirs: number, better: 'lower' | 'higher', digits = 2) =>
     `| ${what} | ${ours.toFixed(digits)} | ${theirs.toFixed(digits)} | ${ratio(ours, theirs)} | ${better} |`;
   const ours = millrace;
@@ -27,6 +33,12 @@ function comparison(millrace: BrokerFigures, kafka: BrokerFigures, start: StartF
     row(`${what}: MiB/s`, of(ours).mibPerSecond, of(theirs).mibPerSecond, 'higher', 0);
   const rows = [
     perGib('produce of 1 KiB records, acks=all', (one) => one.produce),
+    row(
+      'the same, Millrace without its uploads: CPU s/GiB',
+      withoutUploads.cpuSecondsPerGib,
+      theirs.produce.cpuSecondsPerGib,
+      'lower',
+    ),
     perSecond('produce', (one) => one.produce),
     perGib('fetch of the tail, 1 MiB answers', (one) => one.fetch),
     perSecond('fetch of the tail', (one) => one.fetch),
@@ -93,12 +105,14 @@ async function main(): Promise<void> {
   const wal = await walBesideFio(progress);
   progress('start with 1,000 partitions');
   const start = await startWithManyPartitions(KAFKA_PORT);
+  progress('produce without uploads');
+  const withoutUploads = await produceWithoutUploads();
   const { millrace, kafka } = await besideKafka(progress);
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
     cwd: ROOT,
     encoding: 'utf8',
   }).trim();
-  const tables = { wal: walTable(wal), kafka: comparison(millrace, kafka, start) };
+  const tables = { wal: walTable(wal), kafka: comparison(millrace, kafka, start, withoutUploads) };
   const old = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
   const byHand = old.includes(BY_HAND) ? old.slice(old.indexOf(BY_HAND)) : `${BY_HAND}\n`;
   writeFileSync(
@@ -107,7 +121,7 @@ async function main(): Promise<void> {
 
 Made by \`npm run bench\` at ${commit}, on ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), ${mib(totalmem())} MiB,
 Node ${process.versions.node}; load average before the run ${loadBefore.toFixed(1)}. Ratios of one run, medians of three rounds;
-absolute figures say something about this machine only. Client and broker share the cores. Millrace answers after a
+absolute figures say something about this machine only. fio's p99 is that of writes at the same rate. Client and broker share the cores. Millrace answers after a
 direct, synced write and then stores every byte once more in its object store (a folder here), which its CPU figures
 include; Apache Kafka 4.x (KRaft, one process, its defaults) answers from the page cache. CPU is user and system time of
 the broker's process, after a warm-up. At rates where percentiles are 0 to 2 ms the client's whole milliseconds hide the

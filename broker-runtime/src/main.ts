@@ -3,6 +3,7 @@ import path from 'node:path';
 import { DirectBlockDevice } from './adapters/direct-block-device.ts';
 import { FileObjectStore } from './adapters/file-object-store.ts';
 import { lockFolder } from './adapters/folder-lock.ts';
+import { letHeapGrow } from './adapters/heap-growth.ts';
 import type { LineEventsOptions } from './adapters/line-events.ts';
 import { S3ObjectStore } from './adapters/s3-object-store.ts';
 import { systemEnv } from './adapters/system-env.ts';
@@ -63,6 +64,7 @@ export interface RunningBroker {
  * store or the address cannot be used
  */
 export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {}): Promise<RunningBroker> {
+  letHeapGrow();
   const env = systemEnv(log);
   const lock = lockFolder(config.dataDir);
   const opened: (() => Promise<void>)[] = [];

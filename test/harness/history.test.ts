@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { checkHistory, type Observation } from './history.ts';
+import { checkDrain, type Observation } from './history.ts';
 
 const good: Observation[] = Array.from({ length: 60 }, (_, n) => ({
   value: `p${n % 2}.${n}`,
@@ -9,26 +9,26 @@ const good: Observation[] = Array.from({ length: 60 }, (_, n) => ({
 const clean = { lost: [], duplicated: [], inconsistent: [], gaps: [], reordered: [] };
 
 /** The checker is only worth what it catches: every kind of damage, at every place of a good history. */
-describe('checkHistory', () => {
+describe('checkDrain', () => {
   test('finds nothing in a good history, also when some answers were lost', () => {
-    expect(checkHistory(good, good)).toMatchObject(clean);
-    expect(checkHistory(good.slice(5), good)).toMatchObject(clean);
+    expect(checkDrain(good, good)).toMatchObject(clean);
+    expect(checkDrain(good.slice(5), good)).toMatchObject(clean);
   });
 
   test.each(good.map((record, at) => ({ record, at })))('catches damage to record $at', ({ record, at }) => {
     const without = good.filter((_, n) => n !== at);
-    expect(checkHistory(good, without).lost).toEqual([record]);
+    expect(checkDrain(good, without).lost).toEqual([record]);
 
     const end = good.filter((other) => other.partition === record.partition).length;
     const twice = [...good, { ...record, offset: end }];
-    expect(checkHistory(good, twice).duplicated).toHaveLength(1);
+    expect(checkDrain(good, twice).duplicated).toHaveLength(1);
 
     const moved = good.map((other) => (other === record ? { ...other, offset: other.offset + 100 } : other));
-    expect(checkHistory(good, moved).inconsistent).toEqual([record]);
-    expect(checkHistory(good, moved).gaps.length).toBeGreaterThan(0);
+    expect(checkDrain(good, moved).inconsistent).toEqual([record]);
+    expect(checkDrain(good, moved).gaps.length).toBeGreaterThan(0);
 
     const replaced = good.map((other) => (other === record ? { ...other, value: 'x.0' } : other));
-    expect(checkHistory(good, replaced).lost).toEqual([record]);
+    expect(checkDrain(good, replaced).lost).toEqual([record]);
   });
 
   test('catches two records of one producer that changed places', () => {
@@ -41,6 +41,6 @@ describe('checkHistory', () => {
           ? { ...second, value: first.value }
           : record,
     );
-    expect(checkHistory(good, swapped).reordered).toHaveLength(1);
+    expect(checkDrain(good, swapped).reordered).toHaveLength(1);
   });
 });

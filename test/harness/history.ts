@@ -25,7 +25,7 @@ export interface HistoryReport {
  * sent with growing counters by each producer. Records that were read but never acknowledged are allowed: their
  * answer was lost.
  */
-export function checkHistory(acked: readonly Observation[], read: readonly Observation[]): HistoryReport {
+export function checkDrain(acked: readonly Observation[], read: readonly Observation[]): HistoryReport {
   const placeOf = new Map<string, Observation>();
   const valueAt = new Map<string, string>();
   const duplicated: Observation[] = [];

@@ -33,6 +33,27 @@ describe('where an epoch ends', () => {
   });
 });
 
+describe('the epoch of an offset', () => {
+  test('is the one that began last at or below it', () => {
+    const history = epochs([1, 0], [3, 10], [4, 25]);
+    expect([0, 9, 10, 24, 25, 1000].map((offset) => history.at(offset))).toEqual([1, 1, 3, 3, 4, 4]);
+  });
+
+  test('is unknown below the oldest that is kept, and when there is none', () => {
+    expect(epochs([5, 100]).at(99)).toBe(-1);
+    expect(new LeaderEpochs().at(0)).toBe(-1);
+  });
+
+  test('ends above it: what ListOffsets tells, OffsetForLeaderEpoch confirms', () => {
+    const history = epochs([1, 0], [3, 10], [4, 25]);
+    history.trim(15);
+    for (let offset = 15; offset < 30; offset++) {
+      expect(history.endOffset(history.at(offset), 30).endOffset).toBeGreaterThan(offset);
+    }
+    expect(history.at(15)).toBe(3);
+  });
+});
+
 test('epochs never go back (I5)', () => {
   const history = epochs([4, 0]);
   expect(() => history.assign(3, 10)).toThrow(/I5/);

@@ -106,6 +106,19 @@ describe('ListOffsets', () => {
     });
   });
 
+  test('earliest-without-epoch: earliest tells the leader epoch of its offset, in versions with a place for it', async () => {
+    const epoch = (await list(7, -1))?.leaderEpoch;
+    expect(epoch).toBeGreaterThanOrEqual(0);
+    for (const [version, timestamp] of [
+      [4, -2],
+      [7, -2],
+      [8, -4],
+    ] as const) {
+      expect((await list(version, timestamp))?.leaderEpoch).toBe(epoch);
+    }
+    expect((await list(2, -2))?.leaderEpoch).toBe(-1);
+  });
+
   test('unknown partitions and newer leader epochs are told', async () => {
     expect((await list(7, -1, { partitionIndex: 5 }))?.errorCode).toBe(Errors.UNKNOWN_TOPIC_OR_PARTITION);
     expect((await list(7, -1, { epoch: 1_000_000 }))?.errorCode).toBe(Errors.UNKNOWN_LEADER_EPOCH);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { checkHistory, type Observation } from '../harness/history.ts';
+import { checkDrain, type Observation } from '../harness/history.ts';
 import { BrokerLives } from './broker-lives.ts';
 import { batchOf, LifeClient, NONE, values } from './life-clients.ts';
 import type { StoreFault, StoreOperation } from './world/memory-object-store.ts';
@@ -275,7 +275,7 @@ class Run {
         );
         expect(changed).toEqual([]);
       }
-      const { lost, duplicated, inconsistent, gaps, reordered } = checkHistory(acked, read);
+      const { lost, duplicated, inconsistent, gaps, reordered } = checkDrain(acked, read);
       expect({ topic, lost, duplicated, inconsistent, gaps, reordered }).toEqual({
         topic,
         lost: [],

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { checkHistory } from '../harness/history.ts';
+import { checkDrain } from '../harness/history.ts';
 import { MillraceProcess } from '../harness/millrace-process.ts';
 import { processStats } from '../harness/process-stats.ts';
 import { drain, javaProducer, kafkajsProducer } from '../harness/producers.ts';
@@ -63,7 +63,7 @@ test('the object store stops for 30 s under load: no error beyond client retries
   expect(largestBytes).toBeLessThan(MEMORY_BYTES + BESIDES_BUDGET_BYTES);
   expect([...java.errors, ...kafkajs.errors].slice(0, 5)).toEqual([]);
   for (const [topic, producer] of Object.entries({ java, kafkajs })) {
-    const report = checkHistory(producer.acked, await drain(bootstrap, topic));
+    const report = checkDrain(producer.acked, await drain(bootstrap, topic));
     expect(report).toMatchObject({ lost: [], duplicated: [], inconsistent: [], gaps: [], reordered: [] });
   }
 }, 300_000);

@@ -8,7 +8,7 @@ import {
 } from '../../broker-runtime/src/wal/block-wal.ts';
 import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import type { BlockDevice } from '../../broker-runtime/src/ports/block-device.ts';
-import type { WalGroup, WalListener } from '../../broker-runtime/src/wal/wal.ts';
+import type { Wal, WalGroup, WalListener } from '../../broker-runtime/src/wal/wal.ts';
 import { SimDisk, type SimDiskOptions } from '../simulation/world/sim-block-device.ts';
 import { simEnv, type SimEnv } from '../simulation/world/sim-env.ts';
 
@@ -159,7 +159,7 @@ export function describeEntry(entry: {
 
 /** Admits and appends one entry, as producers do. */
 export async function appendOne(
-  wal: BlockWal,
+  wal: Wal,
   baseOffset: number,
   bytes: Uint8Array,
   streamId = 1,

@@ -53,6 +53,7 @@ export class BufferPool {
 
   /** Lets go of buffers until at most `maxBytes` are idle. */
   trim(maxBytes: number): void {
+    if (this.#idleBytes <= maxBytes) return;
     for (const [bytes, idle] of this.#idle) {
       while (this.#idleBytes > maxBytes && idle.pop() !== undefined) this.#idleBytes -= bytes;
     }

@@ -63,10 +63,11 @@ export class ClusterNode {
     const settings = staticSettings(nodeId, options.settings);
     const images = { metadata: new MetadataImage(), manifest: new ManifestImage() };
     const sessionTimeoutMs = Number(FollowedMetadata.startSetting('broker.session.timeout.ms', settings));
-    let seated: ControllerSeat | undefined;
+    // The seat is made when the address is known under which it can be found.
+    const seated: { seat?: ControllerSeat } = {};
     const rpc = new RpcServer(
       env,
-      controllerHandlers(() => seated?.current),
+      controllerHandlers(() => seated.seat?.current),
       { onFatal: onFailed },
     );
     const address = await rpc.listen(network, options.internalListen);
@@ -79,7 +80,7 @@ export class ClusterNode {
       epochSeen: () => follower?.epoch ?? 0,
       onFatal: onFailed,
     });
-    seated = seat;
+    seated.seat = seat;
     seat.start();
     follower = await followLog(env, objects, images);
     const link = new ControllerLink({ env, network, leader: () => seat.leader() });

@@ -5,6 +5,12 @@ const MARGIN_SHARE = 0.1;
 /** Wall and monotonic clock moved differently by more: the machine was suspended, or somebody set the clock (R9). */
 const CLOCK_JUMP_MS = 1_000;
 
+interface Change {
+  readonly promise: Promise<undefined>;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
+}
+
 export interface LeaseMoment {
   readonly monotonicMs: number;
   readonly wallMs: number;
@@ -65,7 +71,7 @@ export class NodeLease {
    * The proof a write needs before it is acknowledged: true now, or a promise of the next change, after which to ask
    * again; it rejects when this life of the node is over.
    */
-  proof(): true | Promise<void> {
+  proof(): true | Promise<undefined> {
     return this.isValid() ? true : this.#change.promise;
   }
 
@@ -84,9 +90,9 @@ export class NodeLease {
   }
 }
 
-function newChange(): { promise: Promise<void>; resolve: () => void; reject: (reason: Error) => void } {
-  const change = Promise.withResolvers<void>();
+function newChange(): Change {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   // Nobody may be waiting when it is over.
-  change.promise.catch(() => undefined);
-  return change;
+  promise.catch(() => undefined);
+  return { promise, resolve: () => resolve(undefined), reject };
 }

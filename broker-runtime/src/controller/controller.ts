@@ -102,6 +102,12 @@ export class Controller {
   ): Promise<CommandAnswer<N>> {
     const { result, decidedAt } = await this.#journal.commit((sequence) => {
       const { records, result: outcome } = this.#decisions.decide(name, args, sender, sequence);
+      if (name === 'node.register') {
+        const { nodeId } = args as CommandArgs<'node.register'>;
+        const { nodeEpoch } = outcome as CommandResult<'node.register'>;
+        // Heard of in the turn that makes it active: else the next tick takes it for silent since this term began.
+        this.#watch.heard({ nodeId, nodeEpoch });
+      }
       return { records, result: { result: outcome, decidedAt: sequence } };
     });
     // Nothing was to be written when no decision of this round changed anything.

@@ -1,7 +1,8 @@
 import { EntryTooLargeError, WalClosedError } from '../wal/wal.ts';
 import type { Env } from '../ports/env.ts';
 import { Errors, type ErrorCode } from '../wire/errors.ts';
-import { Group, type CommitterIdentity, type GroupHost } from './group.ts';
+import type { CommitterIdentity } from './group-requests.ts';
+import { Group, type GroupHost } from './group.ts';
 import type { GroupConfig } from './group-config.ts';
 import type { CommittedOffset, OffsetKey } from './group-offsets.ts';
 import {

@@ -1,7 +1,8 @@
 import { Errors, type ErrorCode } from '../wire/errors.ts';
 import type { CoordinatorPartition, OffsetToCommit } from './coordinator-partition.ts';
 import { CoordinatorPartitions, type CoordinatorOptions } from './coordinator-partitions.ts';
-import type { CommitterIdentity, Group, JoinRequest, MemberIdentity, SyncRequest } from './group.ts';
+import type { CommitterIdentity, JoinRequest, MemberIdentity, SyncRequest } from './group-requests.ts';
+import type { Group } from './group.ts';
 import type { GroupConfig } from './group-config.ts';
 import type { GroupOffsets, OffsetKey } from './group-offsets.ts';
 import { joinError, memberBytes, syncError, type JoinAnswer, type SyncAnswer } from './member.ts';
@@ -10,7 +11,7 @@ import { isConsumerGroup, subscribedTopics } from './subscriptions.ts';
 
 export type { CoordinatorOptions } from './coordinator-partitions.ts';
 export type { OffsetToCommit } from './coordinator-partition.ts';
-export type { CommitterIdentity, JoinRequest, MemberIdentity, SyncRequest } from './group.ts';
+export type { CommitterIdentity, JoinRequest, MemberIdentity, SyncRequest } from './group-requests.ts';
 export type { JoinAnswer, SyncAnswer } from './member.ts';
 export type { CommittedOffset, GroupOffsets, OffsetKey } from './group-offsets.ts';
 

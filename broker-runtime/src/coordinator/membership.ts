@@ -1,4 +1,6 @@
 import { invariant } from '../base/errors.ts';
+import { Errors, type ErrorCode } from '../wire/errors.ts';
+import type { MemberIdentity } from './group-requests.ts';
 import {
   memberBytes,
   type JoinedMember,
@@ -43,6 +45,14 @@ export class Membership {
   staticMember(instanceId: string): Member | undefined {
     const memberId = this.#staticIds.get(instanceId);
     return memberId === undefined ? undefined : this.#members.get(memberId);
+  }
+
+  /** The member, or why there is none. An instance id in use by another member id means: you were replaced. */
+  identify({ memberId, instanceId }: MemberIdentity): Member | ErrorCode {
+    if (instanceId === null) return this.get(memberId) ?? Errors.UNKNOWN_MEMBER_ID;
+    const holder = this.staticMember(instanceId);
+    if (holder === undefined) return Errors.UNKNOWN_MEMBER_ID;
+    return holder.memberId === memberId ? holder : Errors.FENCED_INSTANCE_ID;
   }
 
   /** The first member leads until it leaves or misses a rebalance. */

@@ -41,6 +41,12 @@ export class LeaderEpochs {
     return { leaderEpoch: this.#epochs[next - 1] ?? requested, endOffset: this.#startOffsets[next] ?? -1 };
   }
 
+  /** The epoch of the record at `offset`, or of the one to be appended there; -1 when it is no longer known. */
+  at(offset: number): number {
+    const next = this.#startOffsets.findIndex((startOffset) => startOffset > offset);
+    return (next < 0 ? this.latest : this.#epochs[next - 1]) ?? -1;
+  }
+
   /** Forgets epochs that ended at or below `logStartOffset`. */
   trim(logStartOffset: number): void {
     while ((this.#startOffsets[1] ?? Infinity) <= logStartOffset) this.#shift();

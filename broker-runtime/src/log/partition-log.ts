@@ -47,6 +47,8 @@ export interface PartitionLog {
   maxTimestamp(): Promise<TimestampOffset | undefined>;
   /** OffsetForLeaderEpoch (KIP-320): the largest known epoch ≤ the one asked for, and where it ends. */
   endOffsetForEpoch(leaderEpoch: number): { readonly leaderEpoch: number; readonly endOffset: number };
+  /** The leader epoch of the record at `offset`, or of the one to be appended there; -1 when it is no longer known. */
+  epochAt(offset: number): number;
 
   /** DeleteRecords: moves the log start. @returns the new log start offset */
   deleteRecordsBefore(

@@ -198,6 +198,10 @@ export class Partition implements PartitionLog {
     return this.#state.epochs.endOffset(leaderEpoch, this.#highWatermark);
   }
 
+  epochAt(offset: number): number {
+    return this.#state.epochs.at(offset);
+  }
+
   async deleteRecordsBefore(
     offset: number,
   ): Promise<{ readonly error: ErrorCode; readonly logStartOffset: number }> {

@@ -78,17 +78,20 @@ export class Dispatcher {
       request = decodeMessage(api.request, exchange.apiVersion, exchange.body);
       if (api.requestMemory === 'decoded') exchange.releaseRequest();
       const response = this.#routes.get(api.key)?.handle(request, exchange);
-      if (response instanceof Promise) this.#answerLater(exchange, request, response);
+      if (response instanceof Promise) void this.#answerLater(exchange, request, response);
       else this.#answer(exchange, exchange.apiVersion, response);
     } catch (error) {
       this.#fail(exchange, request, error);
     }
   }
 
-  #answerLater(exchange: Exchange, request: unknown, response: Promise<unknown>): void {
-    response
-      .then((value) => this.#answer(exchange, exchange.apiVersion, value))
-      .catch((error: unknown) => this.#fail(exchange, request, error));
+  /** Never rejects. */
+  async #answerLater(exchange: Exchange, request: unknown, response: Promise<unknown>): Promise<void> {
+    try {
+      this.#answer(exchange, exchange.apiVersion, await response);
+    } catch (error) {
+      this.#fail(exchange, request, error);
+    }
   }
 
   #answer(exchange: Exchange, version: number, response: unknown): void {

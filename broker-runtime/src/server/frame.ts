@@ -31,19 +31,33 @@ export const READ_BUFFER_BYTES = 256 * 1024;
 /** Read size while requests wait for memory, so that little has to be set aside meanwhile. */
 const READ_BUFFER_UNDER_PRESSURE_BYTES = 4096;
 
-/** What all connections of a server receive into, within two memory shares. */
+/**
+ * What all connections of a server receive into, within two memory shares.
+ *
+ * Frames that nobody needs stay as they are while they and those in use fit into the share of requests and what is
+ * set aside for idle ones (I36). So a flood that fills the share is received into the same memory again and again:
+ * with the set-aside alone a quarter of its frames was allocated anew, and V8 collects the whole heap for every 64 MiB
+ * of new buffers.
+ */
 export class FrameMemory {
   /** Bytes read behind a frame that waits; bounded by a share of its own because they come unasked. */
   readonly readAhead: MemoryShare;
   readonly #requests: MemoryShare;
   readonly #pool: BufferPool;
+  readonly #limitBytes: number;
   /** One for the process: its content is consumed before any other connection is read. */
   readonly #readBuffer = new Uint8Array(READ_BUFFER_BYTES);
 
   constructor(requests: MemoryShare, readAhead: MemoryShare, idleFramesBytes: number) {
     this.#requests = requests;
     this.readAhead = readAhead;
-    this.#pool = new BufferPool(idleFramesBytes);
+    this.#limitBytes = requests.limitBytes + idleFramesBytes;
+    this.#pool = new BufferPool(this.#limitBytes);
+  }
+
+  /** What is kept for the next frames. */
+  get idleBytes(): number {
+    return this.#pool.idleBytes;
   }
 
   get readBuffer(): Uint8Array {
@@ -64,6 +78,9 @@ export class FrameMemory {
   }
 
   #allocate(length: number): Frame {
-    return new Frame(this, this.#pool.take(length), length);
+    const frame = new Frame(this, this.#pool.take(length), length);
+    // Larger than the share a request may be when it is alone.
+    this.#pool.trim(Math.max(0, this.#limitBytes - this.#requests.usedBytes));
+    return frame;
   }
 }

@@ -9,7 +9,7 @@ export interface ServerOptions {
   readonly requestMemoryBytes: number;
   /** Memory for bytes already read behind a request that waits for its turn. */
   readonly readAheadMemoryBytes: number;
-  /** Request buffers kept for reuse while nobody needs them. */
+  /** Request buffers kept for reuse while nobody needs them, beside what of `requestMemoryBytes` is not in use. */
   readonly idleFramesBytes: number;
   /** Record bytes that fetches may collect and hold until they are sent, over all connections. */
   readonly fetchMemoryBytes: number;

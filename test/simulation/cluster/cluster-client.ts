@@ -43,6 +43,9 @@ export class ClusterClient {
   readonly random: SimRandom;
   readonly #world: ClusterWorld;
   readonly #connections = new Map<string, Promise<KafkaClient>>();
+  /** For whom a run did not end: the last call and what came of it. */
+  last = '';
+  doing = '';
   #brokers = new Map<number, Address>();
   #leaders = new Map<string, number>();
 
@@ -68,6 +71,7 @@ export class ClusterClient {
     const answer = await this.#call(address, Produce, 9, { acks: -1, timeoutMs: 10_000, topicData });
     const row = answer?.responses[0]?.partitionResponses[0];
     if (row?.errorCode !== NONE) this.#forget(topic, index);
+    if (row !== undefined) this.last = `produce ${topic}-${index} to ${address.host}: ${row.errorCode}`;
     return row;
   }
 
@@ -83,6 +87,7 @@ export class ClusterClient {
     const row = answer?.responses[0]?.partitions[0];
     if (row?.errorCode !== NONE) this.#forget(topic, partition);
     if (row === undefined) return undefined;
+    this.last = `fetch ${topic}-${partition} from ${address.host}: ${row.errorCode}`;
     const records: SeenRecord[] = [];
     for (const batch of wholeBatches(row.records ?? new Uint8Array(0))) {
       const reader = recordsOf(batch);
@@ -160,15 +165,19 @@ export class ClusterClient {
     const timer = this.#world.clock.timer(CALL_TIMEOUT_MS, () => late.resolve(undefined));
     const connection = this.#connection(address);
     try {
+      this.doing = `connecting to ${address.host} for ${api[0].name} since ${this.#world.clock.monotonicMs()}`;
       const client = await connection;
+      this.doing = `calling ${address.host} for ${api[0].name} since ${this.#world.clock.monotonicMs()}`;
       const answer = await Promise.race([client.call(api, version, body), late.promise]);
       if (answer !== undefined) return answer;
       client.destroy();
     } catch {
       // The connection could not be made, or broke.
     } finally {
+      this.doing='idle';
       timer.cancel();
     }
+    this.last = `${api[0].name} to ${address.host}: no answer`;
     const key = `${address.host}:${address.port}`;
     if (this.#connections.get(key) === connection) this.#connections.delete(key);
     return undefined;

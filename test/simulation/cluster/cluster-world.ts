@@ -54,6 +54,8 @@ export interface SimMachine {
 interface SimProcess {
   readonly gate: ProcessGate;
   readonly objects: MemoryObjectStore;
+  /** Resolves when it was killed. */
+  readonly killed: PromiseWithResolvers<undefined>;
   broker: Broker | undefined;
 }
 
@@ -114,8 +116,7 @@ export class ClusterWorld {
   kill(machine: SimMachine): void {
     const { process } = machine;
     if (process === undefined) return;
-    process.gate.kill();
-    machine.process = undefined;
+    this.#endProcess(machine, process);
     this.network.crash(machine.host);
     for (const { disk } of this.volumes.values()) disk.crashHost(machine.host);
   }
@@ -124,8 +125,7 @@ export class ClusterWorld {
   crash(machine: SimMachine): void {
     const { process } = machine;
     if (process === undefined) return;
-    process.gate.kill();
-    machine.process = undefined;
+    this.#endProcess(machine, process);
     this.network.crash(machine.host, { silent: true });
     for (const { disk } of this.volumes.values()) {
       disk.crashHost(machine.host);
@@ -156,7 +156,7 @@ export class ClusterWorld {
       this.kill(machine);
       return;
     }
-    await Promise.race([process.broker.close(), this.clock.sleep(limitMs)]);
+    await Promise.race([process.broker.close(), process.killed.promise, this.clock.sleep(limitMs)]);
     if (machine.process === process) this.kill(machine);
   }
 
@@ -186,6 +186,16 @@ export class ClusterWorld {
     const lease = this.bucket.objects.get('lease/controller');
     if (lease === undefined) return undefined;
     return /node-\d+/.exec(Buffer.from(lease.body).toString('latin1'))?.[0];
+  }
+
+  /** For whom a run did not end: what the committed state says. */
+  describe(): readonly string[] {
+    const { brokers } = this.observer.metadata;
+    const nodes = [...brokers.values()].map((node) => `node ${node.nodeId}: ${JSON.stringify(node)}`);
+    const topics = [...this.observer.metadata.topics()].flatMap(({ name, partitions }) =>
+      partitions.map((partition) => `${name}: ${JSON.stringify(partition)}`),
+    );
+    return [...nodes, ...topics];
   }
 
   /** Everything dies; nothing of this world runs any more. */
@@ -219,15 +229,18 @@ export class ClusterWorld {
     const random = this.random.fork();
     objects.delayMs = () => random.between(least, most);
     objects.faults = (operation, key) => this.storeFaults?.(operation, key);
-    return { gate, objects, broker: undefined };
+    return { gate, objects, killed: Promise.withResolvers(), broker: undefined };
+  }
+
+  #endProcess(machine: SimMachine, process: SimProcess): void {
+    process.gate.kill();
+    machine.process = undefined;
+    process.killed.resolve(undefined);
   }
 
   /** Starts a broker and waits for its end. @returns why; undefined when it was killed */
   async #live(machine: SimMachine, process: SimProcess): Promise<Error | undefined> {
     const { gate } = process;
-    const killed = (async (): Promise<undefined> => {
-      while (machine.process === process) await this.clock.sleep(10);
-    })();
     const life = async (): Promise<Error> => {
       try {
         process.broker = await this.#startBroker(machine, process);
@@ -237,7 +250,7 @@ export class ClusterWorld {
       }
     };
     // A dead process may not tell anything either.
-    return Promise.race([gate.promise(life()), killed]);
+    return Promise.race([gate.promise(life()), process.killed.promise]);
   }
 
   #startBroker(machine: SimMachine, { gate, objects }: SimProcess): Promise<Broker> {

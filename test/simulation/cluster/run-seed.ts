@@ -89,6 +89,7 @@ export async function runSeed(
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     world.violate(text.startsWith('the work is not settled') ? `I37: ${text}` : onText(error));
+    for (const line of [...workload.describe(), ...world.describe()]) world.events.note('end', line);
   } finally {
     world.end();
     // What was under way ends without anybody noticing.

@@ -51,6 +51,11 @@ export class Workload {
     for (const client of this.#clients) client.close();
   }
 
+  /** For whom a run did not end. */
+  describe(): readonly string[] {
+    return this.#clients.map(({ name, last, doing }) => `${name}: ${last} ${doing}`);
+  }
+
   #client(name: string): ClusterClient {
     const client = new ClusterClient(this.#world, name);
     this.#clients.push(client);

@@ -58,11 +58,11 @@ export const produceApi = defineApi({
   requestMemory: 'borrowed',
   handler: (services) => async (request, context) => {
     const { acks, timeoutMs, topicData } = request;
-    const planned = topicData.map((topic) => planTopic(services, topic, acks, context.apiVersion));
-    const topics = planned.flat().every(isOpen) ? planned : await Promise.all(planned.map(opened));
+    const planned = plan(services, topicData, acks, context.apiVersion);
+    const works = planned.every(isOpen) ? planned : await Promise.all(planned.map(opened));
 
     // No await between being let in at once and the appends: others would be let into the same room.
-    const admitted = admit(services, topics.flat(), {
+    const admitted = admit(services, works, {
       ms: Math.max(MIN_ADMISSION_PATIENCE_MS, timeoutMs),
       // Without acks a client may be gone as soon as it has sent.
       signal: acks === 0 ? undefined : context.signal,
@@ -71,21 +71,22 @@ export const produceApi = defineApi({
     if (refused === Errors.REQUEST_TIMED_OUT) {
       context.endConnection('produce-timeout', 'the WAL had no room within the timeout of a produce request');
     }
-    const outcomes = topics.map((works) => works.map((work) => append(work, refused)));
+    const outcomes = works.map((work) => append(work, refused));
     context.releaseRequest();
     context.startNext();
 
     if (acks === 0) {
-      closeIfRefused(outcomes.flat());
+      closeIfRefused(outcomes);
       return undefined;
     }
-    const failed = await failedWrites(outcomes.flat());
+    const failed = await failedWrites(outcomes);
+    let at = 0;
     return {
-      responses: topicData.map(({ name, topicId }, at) => ({
-        name,
-        topicId,
-        partitionResponses: (outcomes[at] ?? []).map((outcome) => rowOf(outcome, failed)),
-      })),
+      responses: topicData.map(({ name, topicId, partitionData }) => {
+        const ofTopic = outcomes.slice(at, at + partitionData.length);
+        at += partitionData.length;
+        return { name, topicId, partitionResponses: ofTopic.map((outcome) => rowOf(outcome, failed)) };
+      }),
     };
   },
   failure: (errorCode, { topicData }) => ({
@@ -97,18 +98,24 @@ export const produceApi = defineApi({
   }),
 });
 
-function planTopic(services: Services, data: TopicData, acks: number, version: number): Work[] {
-  const topic = findTopic(services, data, version >= FIRST_VERSION_BY_ID);
-  return data.partitionData.map(({ index, records }) => {
-    const bytes = records ?? NO_BYTES;
-    let target: Work['target'];
-    if (acks < -1 || acks > 1) target = Errors.INVALID_REQUIRED_ACKS;
-    else if (typeof topic === 'number') target = topic;
-    else if (topic.internal) target = Errors.INVALID_TOPIC_EXCEPTION;
-    else if (version < FIRST_VERSION_WITH_ZSTD && isZstd(bytes)) target = Errors.UNSUPPORTED_COMPRESSION_TYPE;
-    else target = openPartition(services, topic, index);
-    return { index, bytes, target };
-  });
+/** All partitions of all topics, one after the other: most requests have one, so there is one list and no list of lists. */
+function plan(services: Services, topicData: readonly TopicData[], acks: number, version: number): Work[] {
+  const works: Work[] = [];
+  for (const data of topicData) {
+    const topic = findTopic(services, data, version >= FIRST_VERSION_BY_ID);
+    for (const { index, records } of data.partitionData) {
+      const bytes = records ?? NO_BYTES;
+      let target: Work['target'];
+      if (acks < -1 || acks > 1) target = Errors.INVALID_REQUIRED_ACKS;
+      else if (typeof topic === 'number') target = topic;
+      else if (topic.internal) target = Errors.INVALID_TOPIC_EXCEPTION;
+      else if (version < FIRST_VERSION_WITH_ZSTD && isZstd(bytes))
+        target = Errors.UNSUPPORTED_COMPRESSION_TYPE;
+      else target = openPartition(services, topic, index);
+      works.push({ index, bytes, target });
+    }
+  }
+  return works;
 }
 
 function isZstd(bytes: Uint8Array): boolean {
@@ -119,8 +126,8 @@ function isOpen({ target }: Work): boolean {
   return !(target instanceof Promise);
 }
 
-function opened(works: readonly Work[]): Promise<Work[]> {
-  return Promise.all(works.map(async (work) => ({ ...work, target: await work.target })));
+async function opened(work: Work): Promise<Work> {
+  return { ...work, target: await work.target };
 }
 
 /** Reserves room for all batches that have a log, or says why there is none. */
@@ -129,13 +136,16 @@ function admit(
   works: readonly Work[],
   patience: Patience,
 ): ErrorCode | Promise<ErrorCode> {
-  const ready = works.filter((work) => typeof work.target !== 'number');
-  if (ready.length === 0) return Errors.NONE;
-  const bytes = ready.reduce((sum, work) => sum + work.bytes.length, 0);
+  let bytes = 0;
+  let count = 0;
+  for (const work of works) {
+    if (typeof work.target === 'number') continue;
+    bytes += work.bytes.length;
+    count += 1;
+  }
+  if (count === 0) return Errors.NONE;
   try {
-    return (
-      services.admit(bytes, ready.length, patience)?.then(() => Errors.NONE, admissionError) ?? Errors.NONE
-    );
+    return services.admit(bytes, count, patience)?.then(() => Errors.NONE, admissionError) ?? Errors.NONE;
   } catch (error) {
     return admissionError(error);
   }
@@ -158,16 +168,30 @@ function refusal(error: ErrorCode): AppendResult {
   return { error, baseOffset: -1, logAppendTimeMs: -1 };
 }
 
-/** Writes that failed. Usually all batches of a request wait for one write. */
-async function failedWrites(outcomes: readonly Outcome[]): Promise<ReadonlySet<Promise<void>>> {
-  const writes = new Set<Promise<void>>();
-  for (const { appended } of outcomes) if (appended.durable !== undefined) writes.add(appended.durable);
-  const pending = [...writes];
+type Writes = ReadonlySet<Promise<void>>;
+
+const NO_WRITES: Writes = new Set();
+
+/** Writes that failed. Nearly always all batches of a request wait for one write, which needs no list of results. */
+async function failedWrites(outcomes: readonly Outcome[]): Promise<Writes> {
+  const pending: Promise<void>[] = [];
+  for (const { appended } of outcomes) {
+    const { durable } = appended;
+    if (durable !== undefined && !pending.includes(durable)) pending.push(durable);
+  }
+  const [only] = pending;
+  if (only === undefined) return NO_WRITES;
+  if (pending.length === 1) {
+    return only.then(
+      () => NO_WRITES,
+      () => new Set(pending),
+    );
+  }
   const results = await Promise.allSettled(pending);
   return new Set(pending.filter((_, at) => results[at]?.status === 'rejected'));
 }
 
-function rowOf({ index, log, appended }: Outcome, failed: ReadonlySet<Promise<void>>): PartitionRow {
+function rowOf({ index, log, appended }: Outcome, failed: Writes): PartitionRow {
   const { error, errorMessage, recordErrors, baseOffset, logAppendTimeMs, durable } = appended;
   if (durable !== undefined && failed.has(durable)) {
     // Perhaps stored, perhaps not: the producer sends again, and idempotence tells.

@@ -94,7 +94,12 @@ async function listOffset(
       return { ...row, timestamp: -1, offset: end, leaderEpoch: log.leaderEpoch };
     case EARLIEST:
     case EARLIEST_LOCAL:
-      return { ...row, timestamp: -1, offset: log.logStartOffset };
+      return {
+        ...row,
+        timestamp: -1,
+        offset: log.logStartOffset,
+        leaderEpoch: log.epochAt(log.logStartOffset),
+      };
     case LATEST_TIERED:
       // Nothing is tiered in Kafka's sense: all data is where the log is.
       return { ...row, ...NO_OFFSET };

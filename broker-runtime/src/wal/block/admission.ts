@@ -22,13 +22,14 @@ export function worstCaseBytes(
   entryCount: number,
   groupBytes: number,
   slabBytes: number,
+  headBytes = GROUP_HEADER_BYTES,
 ): number {
   const entriesBytes = payloadBytes + entryCount * ENTRY_HEADER_BYTES;
-  if (entryCount === 1) return alignUp(GROUP_HEADER_BYTES + entriesBytes);
-  const fullGroups = Math.floor(entriesBytes / (groupBytes - GROUP_HEADER_BYTES));
-  const fullSlabs = Math.floor(entriesBytes / (slabBytes - GROUP_HEADER_BYTES - DEVICE_BLOCK_BYTES));
+  if (entryCount === 1) return alignUp(headBytes + entriesBytes);
+  const fullGroups = Math.floor(entriesBytes / (groupBytes - headBytes));
+  const fullSlabs = Math.floor(entriesBytes / (slabBytes - headBytes - DEVICE_BLOCK_BYTES));
   const groups = Math.min(entryCount, 2 * fullGroups + 2 * fullSlabs + 2);
-  return entriesBytes + groups * GROUP_HEADER_BYTES + (groups + 1) * (DEVICE_BLOCK_BYTES - 1);
+  return entriesBytes + groups * headBytes + (groups + 1) * (DEVICE_BLOCK_BYTES - 1);
 }
 
 /**

@@ -13,16 +13,24 @@ export class GroupQueue {
   readonly #pool: SlabPool;
   readonly #groupBytes: number;
   readonly #maxEntryBytes: number;
+  readonly #headBytes: number;
   readonly #groups: Group[] = [];
   #filling: Group | undefined;
   #closedBytes = 0;
   #nextSequence: number;
 
-  constructor(pool: SlabPool, groupBytes: number, maxEntryBytes: number, firstSequence: number) {
+  constructor(
+    pool: SlabPool,
+    groupBytes: number,
+    maxEntryBytes: number,
+    firstSequence: number,
+    headBytes = GROUP_HEADER_BYTES,
+  ) {
     this.#pool = pool;
     this.#groupBytes = groupBytes;
     this.#maxEntryBytes = maxEntryBytes;
     this.#nextSequence = firstSequence;
+    this.#headBytes = headBytes;
   }
 
   /** The next group to write. */
@@ -76,8 +84,8 @@ export class GroupQueue {
       return filling;
     }
     this.#closedBytes += filling?.sizeBytes ?? 0;
-    const slab = this.#pool.slabFor(alignUp(GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES + lengthBytes));
-    const group = new Group(this.#nextSequence++, this.#pool, slab);
+    const slab = this.#pool.slabFor(alignUp(this.#headBytes + ENTRY_HEADER_BYTES + lengthBytes));
+    const group = new Group(this.#nextSequence++, this.#pool, slab, this.#headBytes);
     this.#groups.push(group);
     this.#filling = group;
     return group;

@@ -38,12 +38,13 @@ export class Group implements WalGroup {
   /** The WAL's own reference: released when the group is durable. */
   #references = 1;
 
-  constructor(sequence: number, pool: SlabPool, slab: Slab) {
+  /** `headBytes` are left free in front of the entries, for the header of the medium. */
+  constructor(sequence: number, pool: SlabPool, slab: Slab, headBytes = GROUP_HEADER_BYTES) {
     this.sequence = sequence;
     this.#pool = pool;
     this.#slab = slab;
     this.#start = slab.cursor;
-    this.#end = this.#start + GROUP_HEADER_BYTES;
+    this.#end = this.#start + headBytes;
     this.#checkedEnd = this.#end;
     slab.cursor = alignUp(this.#end);
     pool.hold(slab);
@@ -109,11 +110,16 @@ export class Group implements WalGroup {
       sequence: this.sequence,
       entryCount: this.entries.length,
       payloadBytes: this.#end - payloadAt,
-      payloadCrc: crc32c(memory.subarray(this.#checkedEnd, this.#end), this.#payloadCrc),
+      payloadCrc: this.#finishCrc(),
     });
     // The slab was used before: what another group left there does not go to the device again.
     memory.fill(0, this.#end, paddedEnd);
     return memory.subarray(this.#start, paddedEnd);
+  }
+
+  /** Head and entries, without padding, for a medium that has a header of its own: it fills the head. */
+  sealContent(): { readonly bytes: Uint8Array; readonly payloadCrc: number } {
+    return { bytes: this.#slab.bytes.subarray(this.#start, this.#end), payloadCrc: this.#finishCrc() };
   }
 
   acknowledge(): void {
@@ -139,5 +145,9 @@ export class Group implements WalGroup {
       sequence: this.sequence,
     });
     if (this.#references === 0) this.#pool.release(this.#slab, this.entries.length);
+  }
+
+  #finishCrc(): number {
+    return crc32c(this.#slab.bytes.subarray(this.#checkedEnd, this.#end), this.#payloadCrc);
   }
 }

@@ -28,13 +28,18 @@ export class RetryingStore {
   readonly #env: Env;
   readonly #store: ObjectStore;
   readonly #signal: AbortSignal;
+  readonly #room: string;
   readonly #waiting = new Set<Waiting>();
 
-  /** Aborting the signal rejects every waiting operation with its reason; their outcome stays unknown. */
-  constructor(env: Env, store: ObjectStore, signal: AbortSignal) {
+  /**
+   * Aborting the signal rejects every waiting operation with its reason; their outcome stays unknown. `room` is what
+   * the names of its events begin with.
+   */
+  constructor(env: Env, store: ObjectStore, signal: AbortSignal, room = 'journal') {
     this.#env = env;
     this.#store = store;
     this.#signal = signal;
+    this.#room = room;
   }
 
   /** What is being repeated and why, or undefined while all goes well. */
@@ -105,7 +110,7 @@ export class RetryingStore {
         const answer = await attempt();
         if ('value' in answer) {
           if (waiting !== undefined) {
-            events.info('journal.store-answers-again', {
+            events.info(`${this.#room}.store-answers-again`, {
               what,
               afterMs: Math.round(clock.monotonicMs() - waiting.sinceMs),
             });
@@ -116,7 +121,7 @@ export class RetryingStore {
         waiting ??= { what, sinceMs: nowMs, cause: answer.cause };
         waiting.cause = answer.cause;
         if (!this.#waiting.has(waiting) || nowMs - saidMs >= REMIND_MS) {
-          events.warn('journal.waiting-for-store', { what, cause: messageOf(answer.cause) });
+          events.warn(`${this.#room}.waiting-for-store`, { what, cause: messageOf(answer.cause) });
           saidMs = nowMs;
         }
         this.#waiting.add(waiting);

@@ -1,0 +1,104 @@
+import type { Drill, Scene, Target } from '../drill.ts';
+import type { FaultInjector } from '../fault-injector.ts';
+import { NOTHING_WRONG } from '../report/budget.ts';
+import { allButOne, everyBroker, named, oneBroker, theController } from './targets.ts';
+
+const PHASES = { steadyMs: 10_000, observeMs: 30_000, recoverMs: 15_000 };
+
+type Verb = 'kill' | 'start' | 'pause' | 'resume' | 'cutOff' | 'restore';
+
+/** All of the target at the same moment. */
+function together(verb: Verb, what: string): (scene: Scene, target: Target) => Promise<void> {
+  const each = (cluster: FaultInjector, nodeId: number) => cluster[verb](nodeId);
+  return (scene, target) =>
+    scene.act(`${what} ${named(target)}`, async () => {
+      await Promise.all(target.nodeIds.map((nodeId) => each(scene.cluster, nodeId)));
+    });
+}
+
+export const killBroker: Drill = {
+  name: 'kill-broker',
+  explanation:
+    'Ends one broker with SIGKILL under load and starts it again later. A neighbour has to fence its log, replay it ' +
+    'and hand its partitions to the living. Measures every step of that, and how long clients waited.',
+  needs: { brokers: 2 },
+  phases: PHASES,
+  budget: { ...NOTHING_WRONG, stallMaxMs: 20_000 },
+  prepare: oneBroker,
+  inject: together('kill', 'kill'),
+  heal: together('start', 'start'),
+};
+
+export const pauseBroker: Drill = {
+  name: 'pause-broker',
+  explanation:
+    'Stops one broker with SIGSTOP, long enough that it is taken for dead and fenced, and lets it run on. The zombie ' +
+    'wakes up with writes under way: none of them may be acknowledged, none may touch the log that was taken over.',
+  needs: { brokers: 2 },
+  phases: PHASES,
+  budget: { ...NOTHING_WRONG, stallMaxMs: 25_000 },
+  prepare: oneBroker,
+  inject: together('pause', 'pause'),
+  heal: together('resume', 'resume'),
+};
+
+export const cutOffBroker: Drill = {
+  name: 'cut-off-broker',
+  explanation:
+    'Takes the network from one broker while its volume stays attached: it can write and nobody can tell it to stop. ' +
+    'The fence on the volume has to; what it acknowledged before must be there, and nothing after.',
+  needs: { brokers: 2 },
+  phases: PHASES,
+  budget: { ...NOTHING_WRONG, stallMaxMs: 25_000 },
+  prepare: oneBroker,
+  inject: together('cutOff', 'cut off'),
+  heal: together('restore', 'restore the network of'),
+};
+
+export const loseController: Drill = {
+  name: 'lose-controller',
+  explanation:
+    'Kills the broker that is the controller. Another one has to be elected, and only then can anybody notice that ' +
+    'the dead one also led partitions. Partitions of the others must go on meanwhile.',
+  needs: { brokers: 2 },
+  phases: PHASES,
+  budget: { ...NOTHING_WRONG, stallMaxMs: 40_000 },
+  prepare: theController,
+  inject: together('kill', 'kill the controller,'),
+  heal: together('start', 'start'),
+};
+
+export const loseAllButOne: Drill = {
+  name: 'lose-all-but-one',
+  explanation:
+    'Kills all brokers but one at the same moment, the controller among them. The one that is left becomes the ' +
+    'controller, takes over every log it can reach and serves every partition.',
+  needs: { brokers: 3 },
+  phases: { ...PHASES, observeMs: 60_000 },
+  budget: { ...NOTHING_WRONG, stallMaxMs: 60_000 },
+  prepare: allButOne,
+  inject: together('kill', 'kill'),
+  heal: together('start', 'start'),
+};
+
+export const rollingRestart: Drill = {
+  name: 'rolling-restart',
+  explanation:
+    'Stops and starts every broker, one after the other, the controller last, as an upgrade does. Each hands its ' +
+    'partitions over before it goes, so clients should hardly notice.',
+  needs: { brokers: 2 },
+  phases: { ...PHASES, observeMs: 5_000 },
+  budget: { ...NOTHING_WRONG, stallMaxMs: 5_000 },
+  prepare: everyBroker,
+  inject: async (scene, { nodeIds }) => {
+    for (const nodeId of nodeIds) {
+      await scene.act(`stop broker ${nodeId}`, () => scene.cluster.stop(nodeId));
+      await scene.act(`start broker ${nodeId}`, () => scene.cluster.start(nodeId));
+      await scene.sleep(SETTLE_MS);
+    }
+  },
+  heal: async () => undefined,
+};
+
+/** Between two brokers: partitions come back to the one that has just started. */
+const SETTLE_MS = 3_000;

@@ -127,8 +127,10 @@ export class ClusterClient {
   async #leaderOf(topic: string, partition: number): Promise<Address | undefined> {
     const key = `${topic}/${partition}`;
     if (!this.#leaders.has(key)) await this.#refresh(topic);
-    const leader = this.#leaders.get(key);
-    return leader === undefined ? undefined : this.#brokers.get(leader);
+    const address = this.#brokers.get(this.#leaders.get(key) ?? -1);
+    // It leads and does not serve: perhaps it is another one the next time.
+    if (address === undefined) this.#forget(topic, partition);
+    return address;
   }
 
   async #refresh(topic: string): Promise<void> {

@@ -53,9 +53,9 @@ export function drawPlan(seed: number): SeedPlan {
     storeDelayMs: [1, random.between(5, 120)],
     settings: { 'log.retention.check.interval.ms': '5000' },
     topics,
-    producerPauseMs: random.between(40, 600),
+    producerPauseMs: random.between(80, 800),
     kinds: FAULT_KINDS.filter(() => random.chance(0.5)),
-    troubleMs: random.between(20_000, 60_000),
+    troubleMs: random.between(15_000, 40_000),
   };
 }
 
@@ -78,7 +78,7 @@ export async function runSeed(
       plan.topics.map((topic) => workload.addTopic(topic, topic.producers, plan.producerPauseMs)),
     );
     await world.clock.run(topics, START_LIMIT_MS);
-    await world.clock.run(faults.run(plan.troubleMs), plan.troubleMs + 1_000);
+    await world.clock.run(faults.run(plan.troubleMs), plan.troubleMs + 10_000);
     await world.clock.run(faults.heal(), START_LIMIT_MS);
     const healed = async (): Promise<void> => {
       await workload.finish();

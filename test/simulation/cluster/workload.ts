@@ -119,7 +119,7 @@ export class Workload {
     while (!this.#isFinishing) {
       const partition = client.random.below(topic.partitions);
       // Now and then from the beginning: what was served once must stay (I9).
-      const from = client.random.chance(0.1) ? 0 : (next[partition] ?? 0);
+      const from = client.random.chance(0.03) ? 0 : (next[partition] ?? 0);
       const records = await this.#fetch(client, topic.name, partition, from);
       const last = records?.at(-1);
       if (last !== undefined) next[partition] = Math.max(next[partition] ?? 0, last.offset + 1);

@@ -4,7 +4,7 @@ import type { SimClock } from '../world/sim-clock.ts';
 import type { ProcessGate } from './process-gate.ts';
 
 /** Lines that a failed seed prints. */
-const KEPT_LINES = 400;
+const KEPT_LINES = 1_000;
 /** In the text of an error event: our own assertion, damage that nobody did, or a bug. */
 const BROKEN = /invariant \S+ is broken|CorruptionError|TypeError|RangeError|is not a function|undefined \(reading/;
 

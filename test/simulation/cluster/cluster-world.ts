@@ -1,6 +1,5 @@
 import { Broker, type StorePaces } from '../../../broker-runtime/src/broker.ts';
 import { RpcClient } from '../../../broker-runtime/src/rpc/client.ts';
-import type { BlockDevice } from '../../../broker-runtime/src/ports/block-device.ts';
 import type { ObjectStore } from '../../../broker-runtime/src/ports/object-store.ts';
 import type { Reservation } from '../../../broker-runtime/src/ports/reservation.ts';
 import { takeVolume, type FenceProof } from '../../../broker-runtime/src/wal/fence.ts';
@@ -10,7 +9,7 @@ import { SimClock } from '../world/sim-clock.ts';
 import { SilentEvents } from '../world/sim-events.ts';
 import { SimNetwork } from '../world/sim-network.ts';
 import { SimRandom } from '../world/sim-random.ts';
-import { SimReservations } from '../world/sim-reservation.ts';
+import { type SimHostReservation, SimReservations } from '../world/sim-reservation.ts';
 import { isBroken, WorldEvents } from './world-events.ts';
 import { Observer } from './observer.ts';
 import { gatedClock, gatedNetwork, gatedStore, ProcessGate } from './process-gate.ts';
@@ -19,16 +18,21 @@ import { type SharedVolume, sharedVolumes } from './shared-volumes.ts';
 const MIB = 1024 * 1024;
 export const KAFKA_PORT = 9092;
 const INTERNAL_PORT = 9093;
-const RESTART_MS = { least: 50, most: 1_500 };
+/** A supervisor's pause; now and then a machine takes so long that its neighbours take over. */
+const RESTART_MS = { least: 50, most: 1_500, longMost: 15_000 };
+const LONG_RESTARTS = 0.4;
 /** What an operator waits for an answer. */
 const COMMAND_TIMEOUT_MS = 10_000;
 
 /** Broken variants are made by wrapping what a process stands on; nothing of production knows of them. */
 export interface Sabotage {
-  readonly store?: (store: ObjectStore) => ObjectStore;
-  readonly reservation?: (reservation: Reservation, volume: SharedVolume) => Reservation;
+  readonly store?: (store: ObjectStore, clock: SimClock) => ObjectStore;
+  readonly reservation?: (reservation: SimHostReservation) => Reservation;
   readonly fence?: typeof takeVolume;
-  readonly device?: (device: BlockDevice) => BlockDevice;
+  /** Whoever starts waits until the disk has ended the writes of the process before. */
+  readonly waitsForOldWrites?: boolean;
+  /** Proofs of fences are not looked at: what they let through must be found by its consequences. */
+  readonly trustsProofs?: boolean;
 }
 
 export interface ClusterPlan {
@@ -218,7 +222,8 @@ export class ClusterWorld {
         if (isBroken(ended)) this.violate(`${machine.host} stopped: ${ended.stack ?? ended.message}`);
         if (machine.process === process) this.kill(machine);
       }
-      await this.clock.sleep(this.random.between(RESTART_MS.least, RESTART_MS.most));
+      const most = this.random.chance(LONG_RESTARTS) ? RESTART_MS.longMost : RESTART_MS.most;
+      await this.clock.sleep(this.random.between(RESTART_MS.least, most));
     }
   }
 
@@ -266,16 +271,16 @@ export class ClusterWorld {
       {
         env,
         network: gatedNetwork(this.network.node(host), gate),
-        objects: sabotage.store?.(store) ?? store,
+        objects: sabotage.store?.(store, this.clock) ?? store,
         volumes: sharedVolumes({
           env,
           gate,
           host,
           zone,
           volumes: this.volumes,
-          reservationOf: (reservation, volume) => sabotage.reservation?.(reservation, volume) ?? reservation,
+          reservationOf: (reservation) => sabotage.reservation?.(reservation) ?? reservation,
           fence: sabotage.fence ?? takeVolume,
-          device: sabotage.device ?? ((device) => device),
+          waitsForOldWrites: sabotage.waitsForOldWrites ?? true,
           onProven: (volume, proof) => this.#checkProof(host, volume, proof),
         }),
       },
@@ -293,6 +298,7 @@ export class ClusterWorld {
 
   /** I30: what the proof says is true of the device at this very moment. */
   #checkProof(host: string, { disk, reservations }: SharedVolume, proof: FenceProof): void {
+    if (this.plan.sabotage?.trustsProofs === true) return;
     const foreign = [...disk.pending].filter((write) => write.host !== host).length;
     if (reservations.holderHost !== host) {
       this.violate(`I30: ${host} reads ${disk.name}, held by ${reservations.holderHost ?? 'nobody'}`);

@@ -1,3 +1,4 @@
+import { EVERYBODY } from '../world/sim-links.ts';
 import type { SimRandom } from '../world/sim-random.ts';
 import type { StoreFault, StoreOperation } from '../world/memory-object-store.ts';
 import type { ClusterWorld, SimMachine } from './cluster-world.ts';
@@ -13,11 +14,14 @@ export const FAULT_KINDS = [
   'reset',
   'store-unsure',
   'store-outage',
+  'store-cut',
   'disk-slow',
+  'disk-late-writes',
   'disk-error',
   'reservation-answers',
   'reservation-lost',
   'move',
+  'clock-jump',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -77,11 +81,13 @@ export class FaultInjector {
     network.healAll();
     for (const { disk, reservations } of volumes.values()) {
       disk.decide = () => 'stored';
+      disk.extraMs = () => 0;
       disk.isHeld = false;
       for (const write of [...disk.pending]) write.finish('stored');
       reservations.decide = () => 'given';
     }
     for (const machine of machines) {
+      if (machine.process !== undefined) machine.process.objects.unavailable = false;
       this.#world.resume(machine);
       this.#world.start(machine);
     }
@@ -93,6 +99,8 @@ export class FaultInjector {
     this.#world.events.note(machine.host, `FAULT.${kind}`);
     const { network, clock } = this.#world;
     const other = this.#pick(this.#world.machines);
+    // From one other broker, or from everybody, clients included.
+    const peer = this.#random.chance(0.5) ? other.host : EVERYBODY;
     const volume = this.#world.volumes.get(machine.nodeId);
     switch (kind) {
       case 'kill':
@@ -109,15 +117,15 @@ export class FaultInjector {
         this.#restart(machine);
         break;
       case 'partition':
-        network.partition(machine.host, other.host);
-        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, other.host));
+        network.partition(machine.host, peer);
+        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, peer));
         break;
       case 'one-way':
-        network.block(machine.host, other.host);
-        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, other.host));
+        network.block(machine.host, peer);
+        this.#later(this.#random.between(100, 10_000), () => network.heal(machine.host, peer));
         break;
       case 'clog':
-        network.clog(machine.host, '*', this.#random.between(50, 3_000));
+        network.clog(machine.host, EVERYBODY, this.#random.between(50, 3_000));
         break;
       case 'reset':
         network.reset(machine.host);
@@ -136,6 +144,22 @@ export class FaultInjector {
           volume.disk.isHeld = false;
           for (const write of [...volume.disk.pending]) write.finish('stored');
         });
+        break;
+      case 'store-cut': {
+        // This process alone; another one in its place has a connection of its own.
+        const objects = machine.process?.objects;
+        if (objects === undefined) break;
+        objects.unavailable = true;
+        this.#always(this.#random.between(100, 12_000), () => (objects.unavailable = false));
+        break;
+      }
+      case 'disk-late-writes':
+        if (volume === undefined) break;
+        volume.disk.extraMs = () => (this.#random.chance(0.1) ? this.#random.between(10, MAX_HELD_WRITE_MS) : 0);
+        this.#later(this.#random.between(500, 8_000), () => (volume.disk.extraMs = () => 0));
+        break;
+      case 'clock-jump':
+        clock.jumpWall(this.#random.between(-4_000, 4_000));
         break;
       case 'disk-error':
         if (volume === undefined) break;
@@ -157,7 +181,6 @@ export class FaultInjector {
         this.#pending.push(this.#move(other));
         break;
     }
-    void clock;
   }
 
   #restart(machine: SimMachine): void {
@@ -175,6 +198,10 @@ export class FaultInjector {
     const index = this.#random.below(topic.partitions.length);
     const moves = [{ topicId: topic.id, index, toNodeId: this.#random.chance(0.1) ? null : to.nodeId }];
     await this.#world.command('partitions.move', { moves });
+  }
+
+  #always(afterMs: number, act: () => void): void {
+    this.#world.clock.timer(afterMs, act);
   }
 
   #later(afterMs: number, act: () => void): void {

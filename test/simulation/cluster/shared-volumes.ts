@@ -1,13 +1,12 @@
 import type { WalDevices, WalVolumes } from '../../../broker-runtime/src/broker/wal-volume.ts';
 import { invariant } from '../../../broker-runtime/src/base/errors.ts';
 import type { NodeRef } from '../../../broker-runtime/src/metadata/cluster-metadata.ts';
-import type { BlockDevice } from '../../../broker-runtime/src/ports/block-device.ts';
 import type { Env } from '../../../broker-runtime/src/ports/env.ts';
 import { reservationKey, type Reservation } from '../../../broker-runtime/src/ports/reservation.ts';
 import { takeVolume, type FenceProof } from '../../../broker-runtime/src/wal/fence.ts';
 import { watchReservation } from '../../../broker-runtime/src/wal/reservation-watch.ts';
 import type { SimDisk } from '../world/sim-block-device.ts';
-import type { SimReservations } from '../world/sim-reservation.ts';
+import type { SimHostReservation, SimReservations } from '../world/sim-reservation.ts';
 import { gatedDevice, gatedReservation, type ProcessGate } from './process-gate.ts';
 
 /** Longer than the disk ever holds an admitted write, as the I/O timeout of a host is. */
@@ -30,23 +29,23 @@ export interface SharedVolumesParts {
   readonly zone: string;
   readonly volumes: ReadonlyMap<number, SharedVolume>;
   /** Broken on purpose by the canaries. */
-  readonly reservationOf: (reservation: Reservation, volume: SharedVolume) => Reservation;
+  readonly reservationOf: (reservation: SimHostReservation) => Reservation;
   readonly fence: typeof takeVolume;
-  readonly device: (device: BlockDevice) => BlockDevice;
+  readonly waitsForOldWrites: boolean;
   /** The fence of the volume was just proven: the world looks whether that is true (I30). */
   readonly onProven: (volume: SharedVolume, proof: FenceProof) => void;
 }
 
 /** The volumes of a zone as one process reaches them (WAL kind `block-shared`). */
 export function sharedVolumes(parts: SharedVolumesParts): WalVolumes {
-  const { env, gate, host, zone, volumes, fence, onProven } = parts;
+  const { env, gate, host, zone, volumes, fence, waitsForOldWrites, onProven } = parts;
   const volumeOf = (nodeId: number): SharedVolume => {
     const volume = volumes.get(nodeId);
     invariant(volume?.zone === zone, 'test', 'a volume is attached inside its zone', { nodeId, zone });
     return volume;
   };
   const reservationOf = (volume: SharedVolume): Reservation =>
-    gatedReservation(parts.reservationOf(volume.reservations.host(host), volume), gate);
+    gatedReservation(parts.reservationOf(volume.reservations.host(host)), gate);
   const take = async (nodeId: number, by: NodeRef, victimEpoch: number | undefined): Promise<WalDevices> => {
     const volume = volumeOf(nodeId);
     const victim = victimEpoch === undefined ? {} : { victimKey: reservationKey(nodeId, victimEpoch) };
@@ -55,7 +54,7 @@ export function sharedVolumes(parts: SharedVolumesParts): WalVolumes {
       ...victim,
     });
     onProven(volume, proof);
-    const device = parts.device(gatedDevice(volume.disk.open(host), gate));
+    const device = gatedDevice(volume.disk.open(host), gate);
     return { devices: [device], writer: [proof] };
   };
   return {
@@ -63,7 +62,8 @@ export function sharedVolumes(parts: SharedVolumesParts): WalVolumes {
     openLast: async (self, previous) => {
       // As an exclusive open does: the process before is gone, and its I/O with it (B8).
       const { disk } = volumeOf(self.nodeId);
-      while ([...disk.pending].some((write) => write.host === host)) await env.clock.sleep(EXIT_POLL_MS);
+      while (waitsForOldWrites && [...disk.pending].some((write) => write.host === host))
+        await env.clock.sleep(EXIT_POLL_MS);
       const victimEpoch = previous === null || previous.state === 'clean' ? undefined : previous.nodeEpoch;
       return take(self.nodeId, self, victimEpoch);
     },

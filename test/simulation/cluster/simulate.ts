@@ -53,6 +53,22 @@ function tell(result: SeedResult, tookMs: number, isVerbose: boolean): void {
   if (isVerbose) for (const line of lines.slice(-SHOWN_LINES)) console.log(`  | ${line}`);
 }
 
+/** Steps of the protocol that must have happened, or the seeds proved little. */
+const MARKS = [
+  'election.elected',
+  'election.lost',
+  'controller.node-fenced',
+  'controller.recovery-assigned',
+  'fence.displaced',
+  'fence.waiting-for-writes',
+  'takeover.finished',
+  'takeover.failed',
+  'controller.partitions-adopted',
+  'partition.released',
+  'process.ended',
+  'store.garbage-removed',
+];
+
 function tellHits(hits: ReadonlyMap<string, number>): void {
   console.log(`\n${'fault'.padEnd(20)}${STEPS.map((step) => step.padStart(12)).join('')}`);
   for (const kind of FAULT_KINDS) {
@@ -65,6 +81,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { first, seeds, minutes, isVerbose } = asked(args);
   const begunMs = performance.now();
   const hits = new Map<string, number>();
+  const marks = new Map<string, number>();
   let passed = 0;
   let failed = 0;
   let simulatedMs = 0;
@@ -81,9 +98,11 @@ async function main(args: readonly string[]): Promise<number> {
     tell({ ...result, violations }, performance.now() - startMs, isVerbose);
     simulatedMs += result.simulatedMs;
     for (const [cell, count] of result.hits) hits.set(cell, (hits.get(cell) ?? 0) + count);
+    for (const [name, count] of result.events) marks.set(name, (marks.get(name) ?? 0) + count);
     if (violations.length === 0) passed++;
     else failed++;
   }
+  console.log(`\n${MARKS.map((mark) => `${mark} ${marks.get(mark) ?? 0}`).join(', ')}`);
   const tookS = (performance.now() - begunMs) / 1000;
   tellHits(hits);
   const rate = ((passed + failed) / (tookS / 60)).toFixed(1);

@@ -52,6 +52,8 @@ export interface SimMachine {
   readonly zone: string;
   /** The supervisor keeps a process running. */
   isWanted: boolean;
+  /** Counts supervisors: one that was told to stop while it slept does not come back beside its successor. */
+  supervisor: number;
   process: SimProcess | undefined;
 }
 
@@ -101,7 +103,7 @@ export class ClusterWorld {
         disk,
         reservations: new SimReservations(disk, this.clock),
       });
-      return { nodeId, host: `node-${nodeId}`, zone, isWanted: false, process: undefined };
+      return { nodeId, host: `node-${nodeId}`, zone, isWanted: false, supervisor: 0, process: undefined };
     });
   }
 
@@ -212,7 +214,8 @@ export class ClusterWorld {
   }
 
   async #supervise(machine: SimMachine): Promise<void> {
-    while (machine.isWanted && !this.#isOver) {
+    const supervisor = ++machine.supervisor;
+    while (machine.isWanted && machine.supervisor === supervisor && !this.#isOver) {
       const process = this.#newProcess();
       machine.process = process;
       const ended = await this.#live(machine, process);

@@ -18,6 +18,7 @@ export const FAULT_KINDS = [
   'disk-slow',
   'disk-late-writes',
   'disk-error',
+  'stuck-writer',
   'reservation-answers',
   'reservation-lost',
   'move',
@@ -161,6 +162,9 @@ export class FaultInjector {
       case 'clock-jump':
         clock.jumpWall(this.#random.between(-4_000, 4_000));
         break;
+      case 'stuck-writer':
+        this.#stick(machine);
+        break;
       case 'disk-error':
         if (volume === undefined) break;
         volume.disk.decide = () => {
@@ -181,6 +185,25 @@ export class FaultInjector {
         this.#pending.push(this.#move(other));
         break;
     }
+  }
+
+  /**
+   * The disk holds what a broker writes while the other brokers lose sight of it, clients not (T1, T6): the fault that
+   * fencing is for. Its log is taken over while writes are admitted and not landed.
+   */
+  #stick({ nodeId, host }: SimMachine): void {
+    const disk = this.#world.volumes.get(nodeId)?.disk;
+    if (disk === undefined) return;
+    const others = this.#world.machines.filter((other) => other.host !== host);
+    disk.isHeld = true;
+    for (const other of others) this.#world.network.partition(host, other.host);
+    this.#later(this.#random.between(MAX_HELD_WRITE_MS / 2, MAX_HELD_WRITE_MS), () => {
+      disk.isHeld = false;
+      for (const write of [...disk.pending]) write.finish('stored');
+    });
+    this.#later(this.#random.between(MAX_HELD_WRITE_MS, 8_000), () => {
+      for (const other of others) this.#world.network.heal(host, other.host);
+    });
   }
 
   #restart(machine: SimMachine): void {

@@ -19,6 +19,8 @@ export interface Canary {
   readonly what: string;
   /** One of these invariants must be reported broken. */
   readonly caughtBy: RegExp;
+  /** Where the search begins; default 1. */
+  readonly firstSeed?: number;
   readonly plan: (seed: number) => SeedPlan;
   /** Makes it broken; returns the way back. */
   readonly sabotage: () => { readonly parts: Sabotage; readonly undo: () => void };

@@ -56,7 +56,8 @@ export class FaultInjector {
   async run(forMs: number): Promise<void> {
     const { clock } = this.#world;
     const untilMs = clock.monotonicMs() + forMs;
-    while (clock.monotonicMs() < untilMs) {
+    // What is broken already does not become more so.
+    while (clock.monotonicMs() < untilMs && this.#world.violations.length === 0) {
       const windowEndMs = Math.min(untilMs, clock.monotonicMs() + WINDOW_MS);
       this.#storeChance = 0;
       if (this.#kinds.length === 0 || this.#random.chance(CALM_SHARE)) {
@@ -64,7 +65,7 @@ export class FaultInjector {
         continue;
       }
       const paceMs = this.#random.between(300, 4_000);
-      while (clock.monotonicMs() < windowEndMs) {
+      while (clock.monotonicMs() < windowEndMs && this.#world.violations.length === 0) {
         await clock.sleep(this.#random.between(1, paceMs));
         const kind = this.#kinds[this.#random.below(this.#kinds.length)];
         if (kind !== undefined) this.#inject(kind);

@@ -16,10 +16,12 @@ export function formatBytes(bytes: number): string {
 export function formatStatus(now: BrokerStatus, before: BrokerStatus, elapsedMs: number): string {
   const rate = (newer: number, older: number) => `${formatBytes(((newer - older) * 1000) / elapsedMs)}/s`;
   const fill = Math.round((100 * now.store.walUsedBytes) / now.store.walCapacityBytes);
+  // An upload that waits for the metadata log knows only that it takes long.
+  const trouble = now.metadataTrouble ?? now.store.uploadTrouble;
   const uploads =
-    now.store.uploadTrouble === undefined
+    trouble === undefined
       ? `${formatBytes(now.store.uploadedBytes)} uploaded in ${now.store.uploadedObjects} objects`
-      : `uploads wait: ${now.store.uploadTrouble}`;
+      : `uploads wait: ${trouble}`;
   return (
     `in ${rate(now.server.bytesIn, before.server.bytesIn)}  out ${rate(now.server.bytesOut, before.server.bytesOut)}  ` +
     `clients ${now.server.connections}  WAL ${fill} %  ${uploads}`

@@ -1,10 +1,11 @@
 import { ClosedError, messageOf } from './base/errors.ts';
 import { MemoryShare } from './base/memory-budget.ts';
+import { blockLogs } from './broker/block-logs.ts';
 import { ClusterNode } from './broker/cluster-node.ts';
 import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
 import { planMemory } from './broker/memory.ts';
-import { openStore } from './broker/open-store.ts';
+import { objectLogs } from './broker/object-logs.ts';
 import { PartitionMoves } from './broker/partition-moves.ts';
 import { KafkaSettings } from './broker/settings.ts';
 import { Takeovers } from './broker/takeover.ts';
@@ -20,7 +21,13 @@ import { KafkaServer } from './server/server.ts';
 import type { Services } from './server/services.ts';
 import type { ServerStatus } from './server/status.ts';
 import type { StoreStatus } from './store/stream.ts';
-import type { BrokerStreamStore, StoreContext, StoreOptions } from './store/stream-store.ts';
+import {
+  type BrokerStreamStore,
+  openStreamStore,
+  type StoreContext,
+  type StoreOptions,
+} from './store/stream-store.ts';
+import type { MayAcknowledge } from './wal/block-wal.ts';
 
 /** How long a stop waits for each step; the store has its own patience. */
 const DRAIN_MS = 15_000;
@@ -47,7 +54,8 @@ export interface BrokerWorld {
   readonly env: Env;
   readonly objects: ObjectStore;
   readonly network: Network;
-  readonly volumes: WalVolumes;
+  /** Where WALs are: on volumes, or each in the bucket as objects (protocol 2.2). */
+  readonly volumes: WalVolumes | 'object';
 }
 
 export interface BrokerOptions {
@@ -72,6 +80,8 @@ export interface BrokerOptions {
 export interface BrokerStatus {
   readonly server: ServerStatus;
   readonly store: StoreStatus;
+  /** What the metadata log waits for, or undefined while it goes on: uploads wait for it too. */
+  readonly metadataTrouble: string | undefined;
 }
 
 /**
@@ -160,7 +170,7 @@ export class Broker {
     const { nodeEpoch, previous } = await cluster.member.register({
       nodeId,
       incarnationId: env.random.uuid(),
-      walKind: world.volumes.kind,
+      walKind: world.volumes === 'object' ? 'object' : world.volumes.kind,
       zone: options.zone,
     });
     const context: StoreContext = {
@@ -176,20 +186,28 @@ export class Broker {
       },
     };
     const { lease } = cluster.member;
-    const store = await openStore({
-      context,
-      volumes: world.volumes,
-      self: cluster.member.self,
-      previous,
-      acceptWalLoss: options.acceptWalLoss ?? false,
-      wal: plan.wal,
-      mayAcknowledge: () =>
-        hasFailed()
-          ? Promise.reject(new ClosedError('this broker stops: something of it failed'))
-          : lease.proof(),
+    const mayAcknowledge: MayAcknowledge = () =>
+      hasFailed()
+        ? Promise.reject(new ClosedError('this broker stops: something of it failed'))
+        : lease.proof();
+    const shared = { env, clusterId: metadata.clusterId, memory: plan.wal };
+    const logs =
+      world.volumes === 'object'
+        ? objectLogs({ ...shared, objects, signal: stopping.signal })
+        : blockLogs({
+            ...shared,
+            volumes: world.volumes,
+            mayAcknowledge,
+            acceptWalLoss: options.acceptWalLoss ?? false,
+          });
+    const log = await logs.openOwn(cluster.member.self, previous);
+    const store = await openStreamStore({
+      ...context,
+      recovered: log.groups(),
+      startWal: (listener) => log.start(listener),
       onFailed,
     });
-    const stopWatching = world.volumes.watch(cluster.member.self, onFailed);
+    const stopWatching = logs.watch(cluster.member.self, onFailed);
     stopping.signal.addEventListener('abort', stopWatching, { once: true });
     const partitions = ledPartitions({ env, store, metadata, nodeId, pace: () => settings.maintenance });
     const admit: Services['admit'] = (...asked) => store.admit(...asked);
@@ -226,7 +244,7 @@ export class Broker {
       self: cluster.member.self,
       metadata,
       commands,
-      volumes: world.volumes,
+      logs,
       manifestOf: (recovery) => cluster.recoveryManifest(recovery),
       context,
       signal: stopping.signal,
@@ -257,7 +275,11 @@ export class Broker {
   }
 
   status(): BrokerStatus {
-    return { server: this.#server.status, store: this.#store.status() };
+    return {
+      server: this.#server.status,
+      store: this.#store.status(),
+      metadataTrouble: this.#cluster.trouble,
+    };
   }
 
   /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */

@@ -15,6 +15,9 @@ import type { Env } from './ports/env.ts';
 import type { Address } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
 
+/** Any will do: nothing happens when it is over. */
+const STAY_ALIVE_MS = 60_000;
+
 /** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
 export interface BrokerConfig {
   readonly nodeId: number;
@@ -67,6 +70,7 @@ export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {
   letHeapGrow();
   const env = systemEnv(log);
   const lock = lockFolder(config.dataDir);
+  const letGo = stayAlive();
   const opened: (() => Promise<void>)[] = [];
   try {
     const objects = await openObjects(env, config.store);
@@ -99,13 +103,24 @@ export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {
         await broker.close();
         await objects.close();
         lock.release();
+        letGo();
       },
     };
   } catch (error) {
     await Promise.allSettled(opened.reverse().map((close) => close()));
     lock.release();
+    letGo();
     throw error;
   }
+}
+
+/**
+ * The timers of a broker keep no process alive, and while it starts or stops there is no listener that would: Node
+ * would end the process, with status 0, in the first pause between two requests to an object store that is down.
+ */
+function stayAlive(): () => void {
+  const timer = setInterval(() => undefined, STAY_ALIVE_MS);
+  return () => clearInterval(timer);
 }
 
 async function openObjects(env: Env, store: FileStoreConfig | S3StoreConfig): Promise<ObjectStore> {

@@ -16,16 +16,23 @@ export interface LoadProducer {
   stop(): Promise<void>;
 }
 
-/** Kafka's own VerifiableProducer: idempotent, acks=all, several requests in flight. `dir` takes its configuration. */
+/**
+ * Kafka's own VerifiableProducer: idempotent, acks=all, several requests in flight. `dir` takes its configuration,
+ * `settings` are lines of it.
+ */
 export async function javaProducer(
   bootstrap: string,
   topic: string,
   recordsPerSecond: number,
   dir: TempDir,
+  settings = '',
 ): Promise<LoadProducer> {
   // VerifiableProducer turns retries off, and idempotence with them; these are the Java client's own defaults.
   const config = dir.join('producer.properties');
-  writeFileSync(config, 'retries=2147483647\nenable.idempotence=true\ndelivery.timeout.ms=300000\n');
+  writeFileSync(
+    config,
+    'retries=2147483647\nenable.idempotence=true\ndelivery.timeout.ms=300000\n' + settings,
+  );
   const args = ['--bootstrap-server', bootstrap, '--topic', topic, '--acks', '-1', '--value-prefix', '7'];
   const child = spawn(
     'java',
@@ -59,12 +66,22 @@ export async function javaProducer(
   };
 }
 
+export interface KafkajsLoad {
+  /** Every record has a key of so many bytes. Default: none. */
+  readonly keyBytes?: number;
+  /** How long the broker may take to answer a produce request. Default: that of kafkajs. */
+  readonly timeoutMs?: number;
+}
+
 /** kafkajs, idempotent: one request in flight, retries on. */
 export async function kafkajsProducer(
   bootstrap: string,
   topic: string,
   batchRecords: number,
+  { keyBytes, timeoutMs }: KafkajsLoad = {},
 ): Promise<LoadProducer> {
+  const key = keyBytes === undefined ? {} : { key: Buffer.alloc(keyBytes, 'k') };
+  const timeout = timeoutMs === undefined ? {} : { timeout: timeoutMs };
   const kafka = new Kafka({
     brokers: [bootstrap],
     logLevel: logLevel.NOTHING,
@@ -84,7 +101,8 @@ export async function kafkajsProducer(
         const [answer] = await producer.send({
           topic,
           acks: -1,
-          messages: values.map((value) => ({ value, partition: 0 })),
+          ...timeout,
+          messages: values.map((value) => ({ ...key, value, partition: 0 })),
         });
         const baseOffset = Number(answer?.baseOffset);
         values.forEach((value, n) => acked.push({ value, partition: 0, offset: baseOffset + n }));

@@ -1,4 +1,4 @@
-import { BlankWalError } from '../../broker-runtime/src/broker/open-store.ts';
+import { BlankWalError } from '../../broker-runtime/src/broker/block-logs.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   CreateTopicsRequest,

@@ -36,6 +36,8 @@ export class BrokerLives {
   storeDelayMs: () => number = () => 0;
   faults: FaultPlan | undefined;
   acceptWalLoss = false;
+  /** Where the WAL is from the next start on. */
+  wal: 'disk' | 'object' = 'disk';
   #life: Life | undefined;
   #isUnavailable = false;
 
@@ -78,7 +80,7 @@ export class BrokerLives {
         env: { clock: mortalClock(this.clock, isDead), random: this.random.fork(), events: this.events },
         network,
         objects: mortalStore(objects, isDead),
-        volumes: exclusiveVolumes([this.disk.open()]),
+        volumes: this.wal === 'object' ? 'object' : exclusiveVolumes([this.disk.open()]),
       },
       {
         nodeId: 1,

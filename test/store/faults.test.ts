@@ -55,6 +55,22 @@ describe('uploads', () => {
     expect(world.store.status()).toMatchObject({ uploadTrouble: undefined, uploadedObjects: 1 });
   });
 
+  test('trouble-overwritten: what the object store answered is told, not that it takes long', async () => {
+    const world = await started();
+    const stream = await world.createStream();
+    await world.fill(stream, 10, 500);
+    world.objects.faults = (operation, key) =>
+      operation === 'put' && isData(key) ? { kind: 'fail' } : undefined;
+    const flushed = stream.flush();
+    // At every moment: the next answer would set right what a timer said in between.
+    for (let second = 1; second < 30; second++) {
+      await world.env.clock.advance(1000);
+      expect(world.store.status().uploadTrouble).toContain('unknown outcome');
+    }
+    world.objects.faults = undefined;
+    await world.run(flushed);
+  });
+
   test('an id that expires during an outage is given up, and the cut goes up under another', async () => {
     const world = await started({ store: { prepareTtlMs: 60_000, deleteDelayMs: 1000 } });
     const stream = await world.createStream();

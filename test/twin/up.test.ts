@@ -8,6 +8,8 @@ import { MillraceProcess } from '../harness/millrace-process.ts';
 import { TempDir } from '../harness/temp-dir.ts';
 
 const COMMAND = path.resolve(import.meta.dirname, '..', '..', 'bin', 'millrace.ts');
+/** Several repeats of a request to the object store. */
+const WAITS_MS = 3_000;
 const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB'];
 
 const millrace = (...args: string[]) => run(process.execPath, [COMMAND, ...args]);
@@ -35,6 +37,34 @@ describe('millrace up, as a real process', () => {
       expect(await once(child, 'exit')).toEqual([0, null]);
     },
   );
+
+  test('process-ends-while-waiting: a start that waits for the object store goes on waiting', async () => {
+    const store = [
+      '--store',
+      's3://bucket/prefix',
+      '--store-endpoint',
+      'http://127.0.0.1:9',
+      '--store-region',
+      'r',
+    ];
+    const args = [COMMAND, 'up', '--json', '--port', '0', '--data', dir.join('data'), ...SMALL, ...store];
+    const credentials = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' };
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...credentials },
+    });
+    const exited = once(child, 'exit');
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const waits = async () => {
+      while (!said.includes('waiting-for-store')) await once(child.stderr, 'data');
+      await new Promise((resolve) => setTimeout(resolve, WAITS_MS));
+      return 'waits';
+    };
+    expect(await Promise.race([exited, waits()])).toBe('waits');
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+  }, 60_000);
 
   test('keeps what was acknowledged through kill -9, and groups where they were', async () => {
     const broker = await MillraceProcess.start({ dataDir: dir.join('data'), args: SMALL });

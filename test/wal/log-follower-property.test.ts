@@ -7,7 +7,7 @@ import { openFollower, stateOf } from './follower-world.ts';
 import type { OpenJournal } from './journal-world.ts';
 import { JournalWorld, writeLine } from './journal-world.ts';
 
-const SEEDS = Array.from({ length: 25 }, (_, n) => n + 1);
+const SEEDS = Array.from({ length: 16 }, (_, n) => n + 1);
 const STEPS = 60;
 /** Shorter than a late landing takes, so puts land in slots that were deleted meanwhile. */
 const GRACE_PERIOD_MS = 3_000;

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BlockDeviceError, DEVICE_BLOCK_BYTES } from '../ports/block-device.ts';
 import type { BlockDeviceErrorCode } from '../ports/block-device.ts';
@@ -163,7 +163,19 @@ async function createFile(env: Env, file: string, createBytes: number | undefine
     await syncFolder(path.dirname(file));
   } catch (error) {
     await rm(unfinished, { force: true });
-    throw new BlockDeviceError('UNSUITABLE', `${file} cannot be created: ${String(error)}`, { cause: error });
+    const why = isSystemError(error, 'ENOSPC', 'EDQUOT')
+      ? `it needs ${createBytes} bytes, and its file system has ${await freeBytes(file)}; make room, or choose a smaller size`
+      : String(error);
+    throw new BlockDeviceError('UNSUITABLE', `${file} cannot be created: ${why}`, { cause: error });
+  }
+}
+
+async function freeBytes(file: string): Promise<string> {
+  try {
+    const { bavail, bsize } = await statfs(path.dirname(file));
+    return `${bavail * bsize} free`;
+  } catch {
+    return 'less';
   }
 }
 

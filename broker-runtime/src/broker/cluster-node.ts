@@ -126,6 +126,11 @@ export class ClusterNode {
     return this.#seat.current !== undefined;
   }
 
+  /** Why the metadata log cannot be written or read at the moment, for people; undefined while all goes well. */
+  get trouble(): string | undefined {
+    return this.#seat.current?.trouble ?? this.#follower.trouble;
+  }
+
   /** Who leads the partition that a stream belongs to. */
   leaderOfStream(streamId: number): number | undefined {
     return this.#images.metadata.partitionOfStream(streamId)?.leaderId;

@@ -4,8 +4,7 @@ import { type Commands, type RecoveryRef, StaleRecoveryError } from '../metadata
 import type { Env } from '../ports/env.ts';
 import type { Manifest } from '../store/manifest.ts';
 import { recoverStreams, type StoreContext } from '../store/stream-store.ts';
-import { recoverBlockWal } from '../wal/block-wal.ts';
-import type { WalVolumes } from './wal-volume.ts';
+import type { NodeLogs } from './node-logs.ts';
 
 /** Pause before a recovery that failed is tried again: its log is not going anywhere. */
 const RETRY_MS = 500;
@@ -15,7 +14,7 @@ export interface TakeoverParts {
   readonly self: NodeRef;
   readonly metadata: ClusterMetadata;
   readonly commands: Commands;
-  readonly volumes: WalVolumes;
+  readonly logs: NodeLogs;
   /** The manifest with changes in the place of the dead node. */
   readonly manifestOf: (recovery: RecoveryRef) => Manifest;
   readonly context: StoreContext;
@@ -68,13 +67,11 @@ export class Takeovers {
   }
 
   async #recoverOnce(node: RegisteredBroker, recovery: RecoveryRef): Promise<void> {
-    const { env, self, commands, volumes, manifestOf, context } = this.#parts;
+    const { env, self, commands, logs, manifestOf, context } = this.#parts;
     const begunMs = env.clock.monotonicMs();
-    const { devices, writer } = await volumes.takeOver(node, self);
+    const log = await logs.takeOver(node, self, recovery.attempt);
     try {
       const fencedMs = env.clock.monotonicMs();
-      const owner = { clusterId: context.writer.clusterId, nodeId: node.nodeId };
-      const log = await recoverBlockWal(devices, owner, env, writer);
       const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
       const replayedMs = env.clock.monotonicMs();
       await commands.send('recovery.finish', recovery);
@@ -87,8 +84,9 @@ export class Takeovers {
         replayMs: Math.round(replayedMs - fencedMs),
         commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
       });
+      await log.discard();
     } finally {
-      await Promise.all(devices.map((device) => device.close()));
+      await log.close();
     }
   }
 }

@@ -94,6 +94,11 @@ export class Controller {
     return this.#journal.epoch;
   }
 
+  /** Why commits are not getting through at the moment, for people. */
+  get trouble(): string | undefined {
+    return this.#journal.trouble;
+  }
+
   /** Decides and commits. @throws what the decision throws, or {@link JournalClosedError}: the outcome is unknown then */
   async command<N extends CommandName>(
     name: N,

@@ -89,7 +89,8 @@ export class LeaseTerm implements Term {
   #checkAge(): void {
     const leftMs = this.#leftMs();
     if (leftMs > 0) {
-      this.#expiry = this.#clock.timer(leftMs, () => this.#checkAge());
+      // Whole milliseconds: a rest too small to move the clock would be waited for again and again.
+      this.#expiry = this.#clock.timer(Math.ceil(leftMs), () => this.#checkAge());
       return;
     }
     this.finish(

@@ -191,6 +191,8 @@ export class Uploader {
     });
     const { slowUploadMs } = this.#context.options;
     const slowTimer = this.#context.env.clock.timer(slowUploadMs, () => {
+      // What an answer said tells more than that it takes long.
+      if (this.#trouble !== undefined) return;
       this.#reportTrouble(`an upload takes more than ${slowUploadMs} ms: the object store does not answer`);
     });
     const cut: Cut = { groups, parts, lastSequence: last.sequence, upload, slowTimer, isStored: false };

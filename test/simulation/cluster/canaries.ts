@@ -93,6 +93,7 @@ function plan(changes: Partial<SeedPlan>): (seed: number) => SeedPlan {
   return (seed) => ({
     ...drawPlan(seed),
     zones: ['zone-a', 'zone-a', 'zone-a'],
+    wal: 'block-shared',
     topics: [{ name: 't', partitions: 4, producers: 4 }],
     producerPauseMs: 60,
     ...changes,

@@ -38,6 +38,8 @@ export interface Sabotage {
 export interface ClusterPlan {
   /** The zone of each node; node ids are 1, 2, ... */
   readonly zones: readonly string[];
+  /** Volumes of the zone, or objects in the bucket (protocol 2.2). */
+  readonly wal: 'block-shared' | 'object';
   readonly sessionTimeoutMs: number;
   readonly storePaces: StorePaces;
   readonly storeDelayMs: readonly [number, number];
@@ -270,22 +272,23 @@ export class ClusterWorld {
       events: this.events.of(host, gate),
     };
     const store = gatedStore(objects, gate);
+    const volumes = sharedVolumes({
+      env,
+      gate,
+      host,
+      zone,
+      volumes: this.volumes,
+      reservationOf: (reservation) => sabotage.reservation?.(reservation) ?? reservation,
+      fence: sabotage.fence ?? takeVolume,
+      waitsForOldWrites: sabotage.waitsForOldWrites ?? true,
+      onProven: (volume, proof) => this.#checkProof(host, volume, proof),
+    });
     return Broker.start(
       {
         env,
         network: gatedNetwork(this.network.node(host), gate),
         objects: sabotage.store?.(store, this.clock) ?? store,
-        volumes: sharedVolumes({
-          env,
-          gate,
-          host,
-          zone,
-          volumes: this.volumes,
-          reservationOf: (reservation) => sabotage.reservation?.(reservation) ?? reservation,
-          fence: sabotage.fence ?? takeVolume,
-          waitsForOldWrites: sabotage.waitsForOldWrites ?? true,
-          onProven: (volume, proof) => this.#checkProof(host, volume, proof),
-        }),
+        volumes: this.plan.wal === 'object' ? 'object' : volumes,
       },
       {
         nodeId,

@@ -40,6 +40,7 @@ export function drawPlan(seed: number): SeedPlan {
   }));
   return {
     zones,
+    wal: random.chance(0.35) ? 'object' : 'block-shared',
     sessionTimeoutMs: random.between(1_500, 6_000),
     storePaces: {
       uploadIntervalMs: random.between(500, 6_000),

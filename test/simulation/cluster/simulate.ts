@@ -46,8 +46,8 @@ function tell(result: SeedResult, tookMs: number, isVerbose: boolean): void {
   );
   for (const violation of violations.slice(0, SHOWN_VIOLATIONS)) console.log(`  ${violation}`);
   if (violations.length > 0) {
-    const { zones, kinds } = drawPlan(seed);
-    console.log(`  zones ${zones.join()}; faults ${kinds.join()}`);
+    const { zones, kinds, wal } = drawPlan(seed);
+    console.log(`  WAL ${wal}; zones ${zones.join()}; faults ${kinds.join()}`);
     console.log(`  replay: npm run simulate -- --seed ${seed} --verbose`);
   }
   if (isVerbose) for (const line of lines.slice(-SHOWN_LINES)) console.log(`  | ${line}`);

@@ -1,53 +1,69 @@
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
-import { type BrokerStreamStore, openStreamStore, type StoreContext } from '../store/stream-store.ts';
+import type { Env } from '../ports/env.ts';
 import { BlockWal, formatBlockWal, isBlank, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
 import type { MemoryPlan } from './memory.ts';
+import type { NodeLogs, OwnLog } from './node-logs.ts';
 import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
-export interface StoreOpening {
-  readonly context: StoreContext;
+export interface BlockLogsParts {
+  readonly env: Env;
+  readonly clusterId: string;
   readonly volumes: WalVolumes;
-  readonly self: NodeRef;
-  readonly previous: PreviousLife | null;
+  readonly memory: MemoryPlan['wal'];
+  readonly mayAcknowledge: MayAcknowledge;
   /** The user says that what was only in a WAL that is gone may be lost. */
   readonly acceptWalLoss: boolean;
-  readonly wal: MemoryPlan['wal'];
-  readonly mayAcknowledge: MayAcknowledge;
-  readonly onFailed: (error: Error) => void;
 }
 
-/**
- * What the last life of this broker left in its WAL goes into objects first; then the WAL begins anew.
- * @throws {BlankWalError}
- */
-export async function openStore(opening: StoreOpening): Promise<BrokerStreamStore> {
-  const { context, volumes, self, previous, wal, mayAcknowledge, onFailed } = opening;
-  const { env } = context;
-  const owner = { clusterId: context.writer.clusterId, nodeId: self.nodeId };
+/** Logs on block volumes. */
+export function blockLogs(parts: BlockLogsParts): NodeLogs {
+  const { env, clusterId, volumes } = parts;
+  return {
+    kind: volumes.kind,
+    openOwn: (self, previous) => openOwn(parts, self, previous),
+    takeOver: async (node, by) => {
+      const { devices, writer } = await volumes.takeOver(node, by);
+      const log = await recoverBlockWal(devices, { clusterId, nodeId: node.nodeId }, env, writer);
+      return {
+        groups: () => log.groups(),
+        // The next life of the node gives it up, see `openOwn`.
+        discard: () => Promise.resolve(),
+        close: async () => {
+          await Promise.all(devices.map((device) => device.close()));
+        },
+      };
+    },
+    watch: (self, onLost) => volumes.watch(self, onLost),
+  };
+}
+
+async function openOwn(parts: BlockLogsParts, self: NodeRef, previous: PreviousLife | null): Promise<OwnLog> {
+  const { env, clusterId, volumes, memory, mayAcknowledge } = parts;
+  const owner = { clusterId, nodeId: self.nodeId };
   const last = await volumes.openLast(self, previous);
   // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
   const isGivenUp = previous?.state === 'clean';
-  if (previous?.logNeeded === true && (await isBlank(last.devices, env))) refuseBlank(opening, last);
+  if (previous?.logNeeded === true && (await isBlank(last.devices, env))) refuseBlank(parts, self, last);
   await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
   const recovery = await recoverBlockWal(last.devices, owner, env, last.writer);
-  return openStreamStore({
-    ...context,
-    recovered: recovery.groups(),
-    startWal: async (listener) => {
-      const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...wal };
+  return {
+    groups: () => recovery.groups(),
+    start: async (listener) => {
+      const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...memory };
       const fresh = await volumes.openNew(self);
       if (fresh === undefined) return BlockWal.open(recovery, options, env, listener);
       await formatBlockWal(fresh.devices, owner, env);
       const empty = await recoverBlockWal(fresh.devices, owner, env, fresh.writer);
-      for await (const group of empty.groups()) invariant(false, 'I28', 'a new log is empty', { ...group });
+      for await (const { sequence } of empty.groups()) {
+        invariant(false, 'I28', 'a new log is empty', { sequence });
+      }
       return BlockWal.open(empty, options, env, listener);
     },
-    onFailed,
-  });
+  };
 }
 
-function refuseBlank({ context, self, acceptWalLoss }: StoreOpening, { devices }: WalDevices): void {
+function refuseBlank({ env, acceptWalLoss }: BlockLogsParts, self: NodeRef, { devices }: WalDevices): void {
   const names = devices.map(({ name }) => name).join(', ');
   if (!acceptWalLoss) {
     throw new BlankWalError(
@@ -57,7 +73,7 @@ function refuseBlank({ context, self, acceptWalLoss }: StoreOpening, { devices }
     );
   }
   // Never silent (2.2).
-  context.env.events.error('broker.wal-loss-accepted', {
+  env.events.error('broker.wal-loss-accepted', {
     nodeId: self.nodeId,
     consequence: 'records acknowledged since the last upload of the life before are lost',
   });

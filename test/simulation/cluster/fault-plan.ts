@@ -43,6 +43,7 @@ export class FaultInjector {
   readonly #kinds: readonly FaultKind[];
   #storeChance = 0;
   #isOutage = false;
+  #isCorrupting = false;
   #isOver = false;
   readonly #pending: Promise<unknown>[] = [];
 
@@ -237,7 +238,11 @@ export class FaultInjector {
   #storeFault(operation: StoreOperation): StoreFault | undefined {
     if (this.#isOutage) return { kind: 'fail' };
     if (this.#storeChance === 0 || !this.#random.chance(this.#storeChance)) return undefined;
-    if (operation === 'get') return { kind: this.#random.chance(0.2) ? 'corrupt' : 'fail' };
+    if (operation === 'get') {
+      // What reads back damaged three times counts as damaged where it is stored (3.7): it never does here.
+      this.#isCorrupting = !this.#isCorrupting && this.#random.chance(0.2);
+      return { kind: this.#isCorrupting ? 'corrupt' : 'fail' };
+    }
     if (operation === 'put' && this.#random.chance(0.1)) return { kind: 'conflict' };
     if (this.#random.chance(0.3)) return { kind: 'land-late', afterMs: this.#random.between(1, 8_000) };
     return { kind: this.#random.chance(0.5) ? 'lose-answer' : 'fail' };

@@ -21,13 +21,33 @@ import { KafkaServer } from './server/server.ts';
 import type { Services } from './server/services.ts';
 import type { ServerStatus } from './server/status.ts';
 import type { StoreStatus } from './store/stream.ts';
-import { type BrokerStreamStore, openStreamStore, type StoreContext } from './store/stream-store.ts';
+import {
+  type BrokerStreamStore,
+  openStreamStore,
+  type StoreContext,
+  type StoreOptions,
+} from './store/stream-store.ts';
 import type { MayAcknowledge } from './wal/block-wal.ts';
 
 /** How long a stop waits for each step; the store has its own patience. */
 const DRAIN_MS = 15_000;
 const PARTITIONS_CLOSE_MS = 10_000;
 const LEAVE_MS = 5_000;
+
+/** Everything of the store's options that is no share of the broker's memory. */
+export type StorePaces = Partial<
+  Pick<
+    StoreOptions,
+    | 'uploadIntervalMs'
+    | 'uploadEntries'
+    | 'prepareTtlMs'
+    | 'compactionIntervalMs'
+    | 'compactionFanIn'
+    | 'garbageIntervalMs'
+    | 'deleteDelayMs'
+    | 'closeTimeoutMs'
+  >
+>;
 
 /** The world a broker lives in, chosen by its composition root. */
 export interface BrokerWorld {
@@ -53,6 +73,8 @@ export interface BrokerOptions {
   readonly settings: Readonly<Record<string, string>>;
   /** Start although the volume with the last life's log is gone. */
   readonly acceptWalLoss?: boolean;
+  /** Paces of the store other than the usual ones: simulations upload and clean up within seconds. */
+  readonly storePaces?: StorePaces;
 }
 
 export interface BrokerStatus {
@@ -163,7 +185,7 @@ export class Broker {
       manifest,
       writer: { clusterId: metadata.clusterId, nodeId, nodeEpoch },
       memory: plan.storeBudget,
-      options: plan.store,
+      options: { ...plan.store, ...options.storePaces },
       duties: {
         compacts: (streamId) => cluster.leaderOfStream(streamId) === nodeId,
         collectsGarbage: () => cluster.isController,

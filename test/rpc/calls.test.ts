@@ -173,6 +173,20 @@ describe('a call', () => {
   );
 });
 
+describe('a handler whose caller went away', () => {
+  test('has not failed when it ends for that reason: nothing is reported', async () => {
+    const world = await rpcWorld(1);
+    const client = await world.client();
+    client.call('wait', json(1), SOON).catch(() => undefined);
+    await world.advance(10);
+    client.close();
+    await world.advance(10);
+    world.parked[0]?.fail(world.parked[0].context.signal.reason);
+    await world.advance(10);
+    expect(world.env.events.named('rpc.handler-failed')).toEqual([]);
+  });
+});
+
 describe('a server that closes', () => {
   test('tells handlers that wait, answers what it received, then ends the connection', async () => {
     const world = await rpcWorld(1);

@@ -44,6 +44,7 @@ export class ClusterMember {
   readonly #closing = new AbortController();
   #self: NodeRef | undefined;
   #newestEpoch = 0;
+  #isLeaving = false;
   #work: Promise<unknown>[] = [];
 
   constructor(parts: ClusterMemberParts) {
@@ -81,6 +82,12 @@ export class ClusterMember {
       }
       await env.clock.sleep(backoffMs(repeat, PAUSE, env.random), this.#closing.signal);
     }
+  }
+
+  /** Nothing that is needed is in this node's log any more: its slot is free. It was told so, and not declared dead. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true;
+    await this.commands.send('node.leave', {});
   }
 
   /** Stops following and sending; what waits for an answer is given up. */
@@ -136,6 +143,7 @@ export class ClusterMember {
         if (epoch >= this.#newestEpoch) {
           this.#newestEpoch = epoch;
           if (!isAlive) {
+            if (this.#isLeaving) return;
             this.#fail(
               new NodeFencedError(
                 `node ${node.nodeId} was declared dead in its epoch ${node.nodeEpoch}: it was silent for longer than ` +

@@ -165,8 +165,8 @@ export class ClusterNode {
   }
 
   /** Nothing that is needed is in this node's WAL any more: its slot is free. */
-  async leave(): Promise<void> {
-    await this.member.commands.send('node.leave', {});
+  leave(): Promise<void> {
+    return this.member.leave();
   }
 
   async close(): Promise<void> {

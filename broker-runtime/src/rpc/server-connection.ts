@@ -1,4 +1,4 @@
-import { InvariantViolation, MillraceError, messageOf } from '../base/errors.ts';
+import { ClosedError, InvariantViolation, MillraceError, messageOf } from '../base/errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Address, Connection } from '../ports/network.ts';
 import { RpcChannel } from './channel.ts';
@@ -98,7 +98,8 @@ export class RpcServerConnection implements ChannelOwner {
   }
 
   onClosed(error: Error | undefined): void {
-    this.#abort.abort();
+    // A handler that ends with this reason has not failed: nobody waits for its answer any more.
+    this.#abort.abort(new ClosedError('the connection of the request is over'));
     this.#host.onClosed(this, error);
   }
 

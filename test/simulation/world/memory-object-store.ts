@@ -49,6 +49,8 @@ export class SimBucket {
   readonly objects = new Map<string, Stored>();
   /** Called before a key vanishes: the place to check that nothing still names it (invariant I24). */
   onDelete: (key: string) => void = () => undefined;
+  /** Called after a put took effect: the place to watch what becomes true, the moment it does. */
+  onPut: (key: string, body: Uint8Array, isNew: boolean) => void = () => undefined;
   #writes = 0;
 
   nextEtag(): string {
@@ -189,6 +191,7 @@ export class MemoryObjectStore implements ObjectStore {
     }
     const etag = this.bucket.nextEtag();
     this.bucket.objects.set(key, { body, etag });
+    this.bucket.onPut(key, body, occupant === undefined);
     return { outcome: 'committed', etag };
   }
 

@@ -47,6 +47,8 @@ export class SimDisk {
   isHeld = false;
   /** Decides how a write ends when its time has come; default: stored. */
   decide: (write: PendingWrite) => WriteOutcome = () => 'stored';
+  /** On top of a write's latency: a few that take long, while those behind them do not. */
+  extraMs: (write: PendingWrite) => number = () => 0;
   /** Sees every write when it is handed over. */
   onWrite: (write: PendingWrite) => void = () => undefined;
   /** Asked at admission, when a write is handed over; a refused one ends FENCED and stores nothing. */
@@ -133,7 +135,7 @@ export class SimDisk {
       this.pending.add(write);
       this.onWrite(write);
       if (this.isHeld) return;
-      this.#clock.timer(this.#latency(), () => {
+      this.#clock.timer(this.#latency() + this.extraMs(write), () => {
         if (this.pending.has(write)) write.finish(this.decide(write));
       });
     });

@@ -28,6 +28,8 @@ export class SimClock implements Clock {
   /** A binary heap, earliest first. */
   readonly #heap: Due[] = [];
   #afterTurn: (() => void)[] = [];
+  #fired = 0;
+  #fingerprint = 0x811c_9dc5;
 
   constructor(random?: SimRandom) {
     this.#random = random;
@@ -85,6 +87,11 @@ export class SimClock implements Clock {
   /** Makes the wall clock jump; the monotonic clock does not notice. */
   jumpWall(byMs: number): void {
     this.#wallOffsetMs += byMs;
+  }
+
+  /** Of everything that happened so far and when: two runs of one seed must show the same. */
+  get fingerprint(): string {
+    return `${this.#fired}:${this.#fingerprint.toString(16)}`;
   }
 
   /** Timers that would still fire. */
@@ -154,7 +161,17 @@ export class SimClock implements Clock {
     for (;;) {
       if (!this.#isDue(untilMs)) return undefined;
       const due = this.#pop();
-      if (due === undefined || !due.cancelled) return due;
+      if (due?.cancelled === true) continue;
+      if (due !== undefined) this.#note(due);
+      return due;
+    }
+  }
+
+  #note(due: Due): void {
+    this.#fired++;
+    // FNV-1a over time and order, 32 bits.
+    for (const word of [Math.round(due.atMs * 1000) >>> 0, due.sequence >>> 0]) {
+      this.#fingerprint = Math.imul(this.#fingerprint ^ word, 0x0100_0193) >>> 0;
     }
   }
 

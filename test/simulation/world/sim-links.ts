@@ -21,6 +21,7 @@ export class SimLinks {
   readonly #cloggedUntilMs = new Map<string, number>();
   readonly #delays = new Map<string, DelayRange>();
   readonly #down = new Set<string>();
+  readonly #frozen = new Set<string>();
   /** Of links that have no delay of their own. */
   delay: DelayRange = { minMs: 0, maxMs: 2 };
 
@@ -31,7 +32,7 @@ export class SimLinks {
   }
 
   passes(from: string, to: string): boolean {
-    if (this.#down.has(from) || this.#down.has(to)) return false;
+    if (this.#down.has(from) || this.#down.has(to) || this.#frozen.has(to)) return false;
     if (from === to) return true;
     const nowMs = this.#clock.monotonicMs();
     return !keysOf(from, to).some(
@@ -75,6 +76,15 @@ export class SimLinks {
   /** The machine is off: nothing reaches it and nothing comes from it. */
   takeDown(host: string): void {
     this.#down.add(host);
+  }
+
+  /** Its process stands still: what it has sent goes on its way, what comes waits in its system. */
+  freeze(host: string): void {
+    this.#frozen.add(host);
+  }
+
+  thaw(host: string): void {
+    if (this.#frozen.delete(host)) this.#onOpened();
   }
 
   bringUp(host: string): void {

@@ -183,6 +183,7 @@ export class SimNetwork implements Network {
    * anything until the host's next {@link node} is there.
    */
   crash(host: string, { silent = false } = {}): void {
+    this.thaw(host);
     this.#nodes.get(host)?.die();
     this.#nodes.delete(host);
     for (const [name, listener] of this.#listeners) if (listener.host === host) this.#listeners.delete(name);
@@ -190,6 +191,15 @@ export class SimNetwork implements Network {
     for (const connection of [...this.#connections]) {
       if (connection.local.host === host) connection.crash(silent);
     }
+  }
+
+  /** SIGSTOP: nothing is delivered to this host until {@link thaw}; what it had sent arrives. */
+  freeze(host: string): void {
+    this.#links.freeze(host);
+  }
+
+  thaw(host: string): void {
+    this.#links.thaw(host);
   }
 
   #between(a: string, b: string): SimConnection[] {

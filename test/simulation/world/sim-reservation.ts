@@ -35,6 +35,11 @@ export class SimReservations {
     disk.admits = (host) => this.#holder === undefined || this.#holder === host;
   }
 
+  /** Whose writes the disk takes; undefined: everybody's. */
+  get holderHost(): string | undefined {
+    return this.#holder;
+  }
+
   host(host: string): SimHostReservation {
     const run = async <T>(command: ReservationCommand, act: () => T): Promise<T> => {
       await this.#clock.sleep(COMMAND_MS);

@@ -2,7 +2,7 @@ import type { Clock } from '../../ports/clock.ts';
 import { Admission, worstCaseBytes } from '../block/admission.ts';
 import { GroupQueue } from '../block/group-queue.ts';
 import { SlabPool } from '../block/slabs.ts';
-import { EntryTooLargeError } from '../wal.ts';
+import { EntryTooLargeError, type Patience } from '../wal.ts';
 import type { ObjectWalSettings } from './options.ts';
 
 export interface GroupMemoryOptions {

@@ -1,0 +1,122 @@
+import { SimRandom } from '../world/sim-random.ts';
+import { type ClusterPlan, ClusterWorld, type Sabotage } from './cluster-world.ts';
+import { FAULT_KINDS, FaultInjector, type FaultKind } from './fault-plan.ts';
+import { Workload } from './workload.ts';
+
+const START_LIMIT_MS = 120_000;
+/** I37: after everything healed, every partition takes a record and everything is readable within this. */
+const LIVENESS_LIMIT_MS = 240_000;
+
+export interface SeedPlan extends ClusterPlan {
+  readonly topics: readonly {
+    readonly name: string;
+    readonly partitions: number;
+    readonly producers: number;
+  }[];
+  readonly producerPauseMs: number;
+  readonly kinds: readonly FaultKind[];
+  readonly troubleMs: number;
+}
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly hits: ReadonlyMap<string, number>;
+  readonly events: ReadonlyMap<string, number>;
+  readonly lines: readonly string[];
+  readonly fingerprint: string;
+  readonly simulatedMs: number;
+  readonly acknowledged: number;
+  readonly read: number;
+  readonly entries: number;
+}
+
+/** Draws everything of a seed: how many brokers where, how small the limits, which faults (protocol swarm). */
+export function drawPlan(seed: number): SeedPlan {
+  const random = new SimRandom(seed ^ 0x5eed);
+  const brokers = random.between(1, 5);
+  const zoneCount = random.between(1, Math.min(3, brokers));
+  const zones = Array.from({ length: brokers }, (_, n) => `zone-${'abc'[n % zoneCount] ?? 'a'}`);
+  const topics = Array.from({ length: random.between(1, 3) }, (_, n) => ({
+    name: `t${n}`,
+    partitions: random.between(1, 4),
+    producers: random.between(1, 2),
+  }));
+  return {
+    zones,
+    wal: random.chance(0.35) ? 'object' : 'block-shared',
+    sessionTimeoutMs: random.between(1_500, 6_000),
+    storePaces: {
+      uploadIntervalMs: random.between(500, 6_000),
+      garbageIntervalMs: random.between(1_000, 5_000),
+      deleteDelayMs: random.between(30_000, 60_000),
+      compactionIntervalMs: random.between(2_000, 10_000),
+      compactionFanIn: random.between(2, 6),
+      prepareTtlMs: random.between(10_000, 120_000),
+      closeTimeoutMs: random.between(2_000, 30_000),
+    },
+    storeDelayMs: [1, random.between(5, 120)],
+    settings: { 'log.retention.check.interval.ms': '5000' },
+    topics,
+    producerPauseMs: random.between(80, 800),
+    kinds: FAULT_KINDS.filter(() => random.chance(0.5)),
+    troubleMs: random.between(15_000, 40_000),
+  };
+}
+
+/** One seed: faults, then everything heals, then all must be writable and all must be there. */
+export async function runSeed(
+  seed: number,
+  plan: SeedPlan = drawPlan(seed),
+  sabotage: Sabotage = {},
+): Promise<SeedResult> {
+  const world = new ClusterWorld(seed, { ...plan, sabotage });
+  const workload = new Workload(world);
+  const faults = new FaultInjector(world, world.random.fork(), plan.kinds);
+  const onStray = (error: unknown): void => {
+    world.violate(
+      `nobody handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+  };
+  process.on('unhandledRejection', onStray);
+  try {
+    for (const machine of world.machines) world.start(machine);
+    const topics = Promise.all(
+      plan.topics.map((topic) => workload.addTopic(topic, topic.producers, plan.producerPauseMs)),
+    );
+    await world.clock.run(topics, START_LIMIT_MS);
+    await world.clock.run(faults.run(plan.troubleMs), plan.troubleMs + 10_000);
+    await world.clock.run(faults.heal(), START_LIMIT_MS);
+    const healed = async (): Promise<void> => {
+      await workload.finish();
+      await workload.drain();
+      world.observer.checkAllObjects();
+    };
+    if (world.violations.length === 0) await world.clock.run(healed(), LIVENESS_LIMIT_MS);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    world.violate(text.startsWith('the work is not settled') ? `I37: ${text}` : onText(error));
+    for (const line of [...workload.describe(), ...world.describe()]) world.events.note('end', line);
+  } finally {
+    world.end();
+    // What was under way ends without anybody noticing.
+    await world.clock.settle();
+    process.off('unhandledRejection', onStray);
+  }
+  return {
+    seed,
+    violations: world.violations,
+    hits: faults.hits,
+    events: world.events.counts,
+    lines: world.events.lines,
+    fingerprint: world.clock.fingerprint,
+    simulatedMs: world.clock.monotonicMs(),
+    acknowledged: workload.history.acknowledged,
+    read: workload.history.read,
+    entries: world.observer.entries,
+  };
+}
+
+function onText(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import { parseLimit } from '../drills/report/budget.ts';
 import {
   MAX_BROKERS_PER_ZONE,
   MAX_ZONES,
@@ -9,6 +10,7 @@ import {
   parseSetting,
   parseStore,
 } from '../twin/options.ts';
+import type { DrillOptions } from '../twin/drill.ts';
 import { up, type UpOptions } from '../twin/up.ts';
 
 /** Commander prints an InvalidArgumentError as one line beside the option's name, without a stack trace. */
@@ -118,6 +120,44 @@ neighbour in its zone takes the log over.`,
   )
   .action(async (options: UpOptions) => {
     process.exit(await up(options));
+  });
+
+program
+  .command('drill')
+  .description(
+    'break the running cluster on purpose, under load, and report what was lost and how long clients waited',
+  )
+  .argument('<name>', 'a drill, or "list"')
+  .option('--data <dir>', 'folder of the cluster that `millrace up` started', '.millrace')
+  .option(
+    '--report <dir>',
+    'where report.html, report.json and the history go; default: a folder in DATA/drills',
+  )
+  .addOption(
+    new Option(
+      '--limit <name=value>',
+      'another limit of the budget, such as stallMaxMs=5000; may be repeated',
+    )
+      .default({}, "the drill's own")
+      .argParser((text: string, soFar: DrillOptions['limit']) => ({
+        ...soFar,
+        ...checked(parseLimit)(text),
+      })),
+  )
+  .option('--json', 'the report as JSON on standard output', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace up --brokers-per-zone 2        in one terminal
+  millrace drill list                     in another: what there is
+  millrace drill kill-broker              status 0 when nothing was lost and the budget was kept`,
+  )
+  .action(async (name: string, options: DrillOptions) => {
+    // Drills bring Kafka clients with them, which starting a cluster does not need.
+    const { drill, listDrills } = await import('../twin/drill.ts');
+    if (name === 'list') listDrills();
+    else process.exit(await drill(name, options));
   });
 
 program.parseAsync().catch((error: unknown) => {

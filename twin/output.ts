@@ -8,18 +8,23 @@ export function printer(json: boolean): Print {
   };
 }
 
+/** One Ctrl-C may arrive twice: from the terminal, which sends it to the whole group, and from the command that started us. */
+const SAME_SIGNAL_MS = 500;
+
 /** Resolves at the first SIGINT or SIGTERM; a second one does not wait: `atOnce` ends what runs. */
 export function untilSignal(atOnce: () => void): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAtMs: number | undefined;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => {
-        if (asked) {
+        const nowMs = performance.now();
+        if (askedAtMs === undefined) {
+          askedAtMs = nowMs;
+          resolve(signal);
+        } else if (nowMs - askedAtMs > SAME_SIGNAL_MS) {
           atOnce();
           process.exit(130);
         }
-        asked = true;
-        resolve(signal);
       });
     }
   });

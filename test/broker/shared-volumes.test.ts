@@ -35,7 +35,11 @@ describe('files that play the shared volumes of a zone', () => {
     return volumes;
   };
   const self = (nodeId: number, nodeEpoch: number) => ({ nodeId, nodeEpoch });
-  const life = (nodeEpoch: number, logNeeded: boolean) => ({ nodeEpoch, state: 'active' as const, logNeeded });
+  const life = (nodeEpoch: number, logNeeded: boolean) => ({
+    nodeEpoch,
+    state: 'active' as const,
+    logNeeded,
+  });
   const fenced = (nodeId: number, nodeEpoch: number, logNeeded: boolean): RegisteredBroker => ({
     nodeId,
     nodeEpoch,
@@ -103,7 +107,9 @@ describe('files that play the shared volumes of a zone', () => {
   test('a recoverer that slept does not displace the next life of the node', async () => {
     const late = attached();
     await (await begin(attached(), 1, 5, 7)).close();
-    await attached().takeOver(fenced(1, 5, true), self(2, 6)).then(firstByte);
+    await attached()
+      .takeOver(fenced(1, 5, true), self(2, 6))
+      .then(firstByte);
     const next = attached();
     const device = await begin(next, 1, 9, 8);
     await expect(late.takeOver(fenced(1, 5, true), self(2, 6))).rejects.toMatchObject({ code: 'FENCED' });
@@ -122,7 +128,9 @@ describe('files that play the shared volumes of a zone', () => {
     await (await begin(attached(), 1, 5, 7)).close();
     const dying = attached();
     await (await dying.openLast(self(1, 9), life(5, true)))?.devices[0]?.close();
-    await expect(dying.openNew(self(1, 9), () => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
+    await expect(dying.openNew(self(1, 9), () => Promise.reject(new Error('killed')))).rejects.toThrow(
+      'killed',
+    );
     expect(await firstByte(await attached().openLast(self(1, 10), life(9, true)))).toBe(7);
   });
 });

@@ -26,6 +26,8 @@ const plan = (dataDir: string, brokersPerZone: number) =>
     store: { kind: 'files', directory: path.join(dataDir, 'objects') },
     walFileBytes: 16 * MIB,
     memoryBytes: 128 * MIB,
+    walKind: 'block',
+    acceptWalLoss: false,
     settings: {},
   });
 

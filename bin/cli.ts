@@ -160,6 +160,12 @@ Examples:
     else process.exit(await drill(name, options));
   });
 
+// Whoever reads our output, `head` say, may have enough of it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 program.parseAsync().catch((error: unknown) => {
   // A user's mistake is one line; anything else is ours and shows where it came from.
   if (error instanceof MillraceError) console.error(`millrace: ${error.message}`);

@@ -22,7 +22,12 @@ describe('a node that registers long after the term began', () => {
       }),
     );
     await env.clock.advance(10 * SESSION_MS);
-    const registration = { nodeId: 2, incarnationId: env.random.uuid(), walKind: 'block-shared', zone: 'a' } as const;
+    const registration = {
+      nodeId: 2,
+      incarnationId: env.random.uuid(),
+      walKind: 'block-shared',
+      zone: 'a',
+    } as const;
     const sender = { nodeId: 2, nodeEpoch: 0 };
     const { result } = await env.clock.run(controller.command('node.register', registration, sender));
     const node = { nodeId: 2, nodeEpoch: result.nodeEpoch };

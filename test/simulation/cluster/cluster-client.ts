@@ -1,11 +1,22 @@
-import { CreateTopicsRequest, CreateTopicsResponse } from '../../../broker-runtime/src/wire/messages/create-topics.ts';
+import {
+  CreateTopicsRequest,
+  CreateTopicsResponse,
+} from '../../../broker-runtime/src/wire/messages/create-topics.ts';
 import { FetchRequest, FetchResponse } from '../../../broker-runtime/src/wire/messages/fetch.ts';
-import { InitProducerIdRequest, InitProducerIdResponse } from '../../../broker-runtime/src/wire/messages/init-producer-id.ts';
+import {
+  InitProducerIdRequest,
+  InitProducerIdResponse,
+} from '../../../broker-runtime/src/wire/messages/init-producer-id.ts';
 import { MetadataRequest, MetadataResponse } from '../../../broker-runtime/src/wire/messages/metadata.ts';
 import { ProduceRequest, ProduceResponse } from '../../../broker-runtime/src/wire/messages/produce.ts';
 import { wholeBatches } from '../../../broker-runtime/src/wire/records/batch-header.ts';
 import { recordsOf } from '../../../broker-runtime/src/wire/records/read-records.ts';
-import type { DecodedFields, EncodableFields, Fields, Message } from '../../../broker-runtime/src/wire/schema.ts';
+import type {
+  DecodedFields,
+  EncodableFields,
+  Fields,
+  Message,
+} from '../../../broker-runtime/src/wire/schema.ts';
 import type { Address } from '../../../broker-runtime/src/ports/network.ts';
 import { KafkaClient } from '../world/kafka-client.ts';
 import type { SimRandom } from '../world/sim-random.ts';
@@ -142,7 +153,8 @@ export class ClusterClient {
     this.#brokers = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
     for (const { name, partitions } of answer.topics) {
       for (const { partitionIndex, leaderId, errorCode } of partitions) {
-        if (errorCode === NONE && leaderId >= 0) this.#leaders.set(`${name ?? ''}/${partitionIndex}`, leaderId);
+        if (errorCode === NONE && leaderId >= 0)
+          this.#leaders.set(`${name ?? ''}/${partitionIndex}`, leaderId);
       }
     }
   }
@@ -176,7 +188,7 @@ export class ClusterClient {
     } catch {
       // The connection could not be made, or broke.
     } finally {
-      this.doing='idle';
+      this.doing = 'idle';
       timer.cancel();
     }
     this.last = `${api[0].name} to ${address.host}: no answer`;
@@ -199,7 +211,8 @@ export class ClusterClient {
     const opened = KafkaClient.connect(limited, address, this.name);
     this.#connections.set(key, opened);
     opened.then(
-      (client) => void client.gone.then(() => this.#connections.get(key) === opened && this.#connections.delete(key)),
+      (client) =>
+        void client.gone.then(() => this.#connections.get(key) === opened && this.#connections.delete(key)),
       () => undefined,
     );
     return opened;

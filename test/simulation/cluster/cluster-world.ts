@@ -110,7 +110,12 @@ export class ClusterWorld {
   }
 
   violate(what: string): void {
-    if (this.violations.length < 20) this.violations.push(`${Math.round(this.clock.monotonicMs())} ms: ${what}`);
+    if (this.violations.length < 20)
+      this.violations.push(`${Math.round(this.clock.monotonicMs())} ms: ${what}`);
+  }
+
+  isBroken(): boolean {
+    return this.violations.length > 0;
   }
 
   /** Keeps a process running there, as a supervisor does, until {@link stop} or the end of the world. */

@@ -60,7 +60,7 @@ export class FaultInjector {
     const { clock } = this.#world;
     const untilMs = clock.monotonicMs() + forMs;
     // What is broken already does not become more so.
-    while (clock.monotonicMs() < untilMs && this.#world.violations.length === 0) {
+    while (clock.monotonicMs() < untilMs && !this.#world.isBroken()) {
       const windowEndMs = Math.min(untilMs, clock.monotonicMs() + WINDOW_MS);
       this.#storeChance = 0;
       if (this.#kinds.length === 0 || this.#random.chance(CALM_SHARE)) {
@@ -68,7 +68,7 @@ export class FaultInjector {
         continue;
       }
       const paceMs = this.#random.between(300, 4_000);
-      while (clock.monotonicMs() < windowEndMs && this.#world.violations.length === 0) {
+      while (clock.monotonicMs() < windowEndMs && !this.#world.isBroken()) {
         await clock.sleep(this.#random.between(1, paceMs));
         const kind = this.#kinds[this.#random.below(this.#kinds.length)];
         if (kind !== undefined) this.#inject(kind);
@@ -160,7 +160,8 @@ export class FaultInjector {
       }
       case 'disk-late-writes':
         if (volume === undefined) break;
-        volume.disk.extraMs = () => (this.#random.chance(0.1) ? this.#random.between(10, MAX_HELD_WRITE_MS) : 0);
+        volume.disk.extraMs = () =>
+          this.#random.chance(0.1) ? this.#random.between(10, MAX_HELD_WRITE_MS) : 0;
         this.#later(this.#random.between(500, 8_000), () => (volume.disk.extraMs = () => 0));
         break;
       case 'clock-jump':
@@ -269,7 +270,9 @@ export class FaultInjector {
       if (partitions.some(({ movingTo }) => movingTo !== undefined)) return 'moving';
     }
     const leader = this.#world.controllerHost();
-    const isLed = this.#world.machines.some(({ host, process }) => host === leader && process?.broker !== undefined);
+    const isLed = this.#world.machines.some(
+      ({ host, process }) => host === leader && process?.broker !== undefined,
+    );
     if (!isLed) return 'electing';
     return this.#world.machines.some(({ isWanted, process }) => isWanted && process?.broker === undefined)
       ? 'starting'

@@ -38,7 +38,14 @@ export class ClusterHistory {
     return this.#of(topic, partition).end;
   }
 
-  acked(topic: string, partition: number, producer: string, counter: number, values: readonly string[], baseOffset: number): void {
+  acked(
+    topic: string,
+    partition: number,
+    producer: string,
+    counter: number,
+    values: readonly string[],
+    baseOffset: number,
+  ): void {
     const history = this.#of(topic, partition);
     const newest = history.newest.get(producer);
     if (newest !== undefined && baseOffset <= newest.offset) {
@@ -56,14 +63,23 @@ export class ClusterHistory {
   }
 
   /** One answer of a fetch from `fetchOffset`, of one who knew of `knownEnd` before he asked. */
-  fetched(topic: string, partition: number, fetchOffset: number, knownEnd: number, answer: FetchAnswer): void {
+  fetched(
+    topic: string,
+    partition: number,
+    fetchOffset: number,
+    knownEnd: number,
+    answer: FetchAnswer,
+  ): void {
     const history = this.#of(topic, partition);
     let expected = fetchOffset;
     for (const { offset, value } of answer.records) {
-      if (offset !== expected) this.#violate(`I3: ${topic}-${partition}: ${offset} came where ${expected} was due`);
+      if (offset !== expected)
+        this.#violate(`I3: ${topic}-${partition}: ${offset} came where ${expected} was due`);
       expected = offset + 1;
       if (offset >= answer.highWatermark) {
-        this.#violate(`I9: ${topic}-${partition}: offset ${offset} was served, the high watermark is ${answer.highWatermark}`);
+        this.#violate(
+          `I9: ${topic}-${partition}: offset ${offset} was served, the high watermark is ${answer.highWatermark}`,
+        );
       }
       this.#place(history, offset, value, 'read');
       this.read++;
@@ -82,7 +98,9 @@ export class ClusterHistory {
     for (const [offset, value] of history.valueAt) {
       if (found.get(offset) === value) continue;
       const kind = history.acked.has(offset) ? 'I1: acknowledged' : 'I9: read before';
-      this.#violate(`${kind} and lost: ${topic}-${partition} offset ${offset} was ${value}, is ${found.get(offset) ?? 'gone'}`);
+      this.#violate(
+        `${kind} and lost: ${topic}-${partition} offset ${offset} was ${value}, is ${found.get(offset) ?? 'gone'}`,
+      );
     }
     const newest = new Map<string, number>();
     records.forEach(({ offset, value }, n) => {
@@ -104,7 +122,9 @@ export class ClusterHistory {
     }
     const known = valueAt.get(offset);
     if (known !== undefined && known !== value) {
-      this.#violate(`I2: ${topic}-${partition} offset ${offset}: ${value} was ${how}, ${known} was there before`);
+      this.#violate(
+        `I2: ${topic}-${partition} offset ${offset}: ${value} was ${how}, ${known} was there before`,
+      );
     }
     const place = offsetOf.get(value);
     if (place !== undefined && place !== offset) {

@@ -86,7 +86,9 @@ export class Observer {
   #checkObject(id: number, sizeBytes: number): void {
     const stored = this.#bucket.objects.get(objectKey(id));
     if (stored?.body.length !== sizeBytes) {
-      this.#violate(`I23: object ${id} of ${sizeBytes} bytes is named, stored are ${stored?.body.length ?? 'none'}`);
+      this.#violate(
+        `I23: object ${id} of ${sizeBytes} bytes is named, stored are ${stored?.body.length ?? 'none'}`,
+      );
     }
   }
 

@@ -162,8 +162,7 @@ function gatedConnection(connection: Connection, gate: ProcessGate): Connection 
     get unsentBytes() {
       return connection.unsentBytes;
     },
-    send: (pieces, sent) =>
-      connection.send(pieces, sent === undefined ? undefined : () => gate.enter(sent)),
+    send: (pieces, sent) => connection.send(pieces, sent === undefined ? undefined : () => gate.enter(sent)),
     pause: () => connection.pause(),
     resume: () => connection.resume(),
     end: () => connection.end(),

@@ -8,7 +8,11 @@ const START_LIMIT_MS = 120_000;
 const LIVENESS_LIMIT_MS = 240_000;
 
 export interface SeedPlan extends ClusterPlan {
-  readonly topics: readonly { readonly name: string; readonly partitions: number; readonly producers: number }[];
+  readonly topics: readonly {
+    readonly name: string;
+    readonly partitions: number;
+    readonly producers: number;
+  }[];
   readonly producerPauseMs: number;
   readonly kinds: readonly FaultKind[];
   readonly troubleMs: number;
@@ -70,7 +74,9 @@ export async function runSeed(
   const workload = new Workload(world);
   const faults = new FaultInjector(world, world.random.fork(), plan.kinds);
   const onStray = (error: unknown): void => {
-    world.violate(`nobody handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    world.violate(
+      `nobody handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
   };
   process.on('unhandledRejection', onStray);
   try {

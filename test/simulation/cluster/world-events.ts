@@ -6,7 +6,8 @@ import type { ProcessGate } from './process-gate.ts';
 /** Lines that a failed seed prints. */
 const KEPT_LINES = 1_000;
 /** In the text of an error event: our own assertion, damage that nobody did, or a bug. */
-const BROKEN = /invariant \S+ is broken|CorruptionError|TypeError|RangeError|is not a function|undefined \(reading/;
+const BROKEN =
+  /invariant \S+ is broken|CorruptionError|TypeError|RangeError|is not a function|undefined \(reading/;
 
 /** What all processes tell, with the time and the host in front: for whom a seed failed, and for counting. */
 export class WorldEvents {
@@ -48,8 +49,13 @@ export class WorldEvents {
 
 /** No fault of the world explains this end of a process: a broken assertion, damage, or a bug. */
 export function isBroken(error: unknown): boolean {
-  for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
-    if (cause instanceof InvariantViolation || cause instanceof TypeError || cause instanceof RangeError) return true;
+  for (
+    let cause: unknown = error, depth = 0;
+    cause instanceof Error && depth < 8;
+    cause = cause.cause, depth++
+  ) {
+    if (cause instanceof InvariantViolation || cause instanceof TypeError || cause instanceof RangeError)
+      return true;
     if (cause.name.includes('Corruption') || BROKEN.test(messageOf(cause))) return true;
   }
   return false;

@@ -6,6 +6,8 @@ import type { Env } from '../ports/env.ts';
 
 /** Partitions let go of at the same time: each uploads what is only in the WAL, and they share those uploads. */
 const MAX_RELEASING = 64;
+/** Before one that failed is tried again: until then nobody serves the partition. */
+const RETRY_MS = 500;
 
 export interface PartitionMovesParts {
   readonly env: Env;
@@ -20,7 +22,8 @@ export interface PartitionMovesParts {
  */
 export class PartitionMoves {
   readonly #parts: PartitionMovesParts;
-  readonly #underWay = new Set<string>();
+  /** With the topic as metadata showed it last while its partition was being let go of. */
+  readonly #underWay = new Map<string, { newest: Topic | undefined }>();
   readonly #waiting: { readonly key: string; readonly topic: Topic; readonly partition: Partition }[] = [];
   #releasing = 0;
 
@@ -32,10 +35,11 @@ export class PartitionMoves {
   follow(topic: Topic): void {
     for (const partition of topic.partitions) {
       const { leaderId, leaderEpoch, movingTo, index } = partition;
-      if (movingTo === undefined || leaderId !== this.#parts.nodeId) continue;
       const key = `${topic.id}/${index}/${leaderEpoch}`;
-      if (this.#underWay.has(key)) continue;
-      this.#underWay.add(key);
+      const underWay = this.#underWay.get(key);
+      if (underWay !== undefined) underWay.newest = topic;
+      if (underWay !== undefined || movingTo === undefined || leaderId !== this.#parts.nodeId) continue;
+      this.#underWay.set(key, { newest: undefined });
       this.#waiting.push({ key, topic, partition });
     }
     this.#startWaiting();
@@ -46,38 +50,47 @@ export class PartitionMoves {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#releasing++;
-      void this.#release(next.topic, next.partition).finally(() => {
+      void this.#release(next.topic, next.partition).then((again) => {
+        // A move that was called off and begun anew meanwhile needs its own release.
+        const newest = this.#underWay.get(next.key)?.newest ?? again;
         this.#underWay.delete(next.key);
         this.#releasing--;
+        if (newest !== undefined) this.follow(newest);
         this.#startWaiting();
       });
     }
   }
 
+  /** @returns the topic when it failed and is to be tried again */
   async #release(
     topic: Topic,
     { index, leaderEpoch, dataStreamId, stateStreamId }: Partition,
-  ): Promise<void> {
+  ): Promise<Topic | undefined> {
     const { env, partitions, commands } = this.#parts;
     const begunMs = env.clock.monotonicMs();
     try {
-      await partitions.release(topic.id, index, [dataStreamId, stateStreamId]);
-      const closedMs = env.clock.monotonicMs();
-      await commands.send('partition.release', { topicId: topic.id, index, leaderEpoch });
+      let closedMs = begunMs;
+      await partitions.release(topic.id, index, [dataStreamId, stateStreamId], async () => {
+        closedMs = env.clock.monotonicMs();
+        await commands.send('partition.release', { topicId: topic.id, index, leaderEpoch });
+      });
       env.events.info('partition.released', {
         topic: topic.name,
         partition: index,
         closeMs: Math.round(closedMs - begunMs),
         commitMs: Math.round(env.clock.monotonicMs() - closedMs),
       });
+      return undefined;
     } catch (error) {
-      // It stays closed and is told of again with the next change of its topic, or dies with this broker.
-      if (error instanceof ClosedError) return;
+      // It dies with this broker.
+      if (error instanceof ClosedError) return undefined;
       env.events.error('partition.release-failed', {
         topic: topic.name,
         partition: index,
         reason: messageOf(error),
       });
+      await env.clock.sleep(RETRY_MS);
+      return topic;
     }
   }
 }

@@ -55,6 +55,8 @@ export class PartitionSet {
   readonly #options: PartitionSetOptions;
   readonly #open = new Map<string, Partition>();
   readonly #opening = new Map<string, Promise<Partition>>();
+  /** Being let go of: settled when the cluster knows. */
+  readonly #releasing = new Map<string, Promise<void>>();
   readonly #waiting: (() => void)[] = [];
   #openingNow = 0;
   #timer: Timer | undefined;
@@ -101,17 +103,36 @@ export class PartitionSet {
   }
 
   /**
-   * Closes a partition that is to move to another broker: answers NOT_LEADER from now on, and resolves when everything
-   * of it is in committed objects. The assignment must name it no more, so that it is not opened again.
+   * Closes a partition that is to move to another broker: answers NOT_LEADER from now on, waits until everything of it
+   * is in committed objects, and then runs `tell`, which makes the move true. The assignment must name it no more. When
+   * the move is called off meanwhile, the partition opens again only after all of this: never beside the one that
+   * closes, and never with records that the new leader would not find.
    */
-  async release(topicId: string, index: number, streamIds: readonly number[]): Promise<void> {
+  async release(
+    topicId: string,
+    index: number,
+    streamIds: readonly number[],
+    tell: () => Promise<void>,
+  ): Promise<void> {
     const key = keyOf(topicId, index);
     // One that is being opened finds out at its end that it is not wanted any more.
     await this.#opening.get(key)?.catch(() => undefined);
+    const releasing = this.#releaseOne(key, streamIds, tell);
+    const settled = releasing.catch(() => undefined);
+    this.#releasing.set(key, settled);
+    try {
+      await releasing;
+    } finally {
+      if (this.#releasing.get(key) === settled) this.#releasing.delete(key);
+    }
+  }
+
+  async #releaseOne(key: string, streamIds: readonly number[], tell: () => Promise<void>): Promise<void> {
     const partition = this.#open.get(key);
     this.#open.delete(key);
     await partition?.close();
     for (const streamId of streamIds) this.#options.store.forget(streamId);
+    await tell();
   }
 
   /** Begins the rounds of maintenance; the first comes after a random part of the interval, so brokers do not march in step. */
@@ -146,6 +167,7 @@ export class PartitionSet {
   async #openOne(key: string, assignment: PartitionAssignment): Promise<Partition> {
     const { env, store } = this.#options;
     const { topicId, partition: index } = assignment;
+    await this.#releasing.get(key);
     await this.#takeTurn();
     try {
       const partition = await openPartition({

@@ -114,6 +114,10 @@ export class ClusterWorld {
       this.violations.push(`${Math.round(this.clock.monotonicMs())} ms: ${what}`);
   }
 
+  isBroken(): boolean {
+    return this.violations.length > 0;
+  }
+
   /** Keeps a process running there, as a supervisor does, until {@link stop} or the end of the world. */
   start(machine: SimMachine): void {
     if (machine.isWanted) return;

@@ -34,6 +34,8 @@ const WINDOW_MS = 10_000;
 /** Below {@link DRAIN_MS} of the volumes: no write is held for longer than hosts wait for. */
 const MAX_HELD_WRITE_MS = 2_500;
 const CALM_SHARE = 0.25;
+/** Moves that are taken back while they are under way. */
+const CALLED_OFF_SHARE = 0.4;
 
 /** Injects what the seed drew, window after window; {@link heal} takes everything back. */
 export class FaultInjector {
@@ -58,7 +60,7 @@ export class FaultInjector {
     const { clock } = this.#world;
     const untilMs = clock.monotonicMs() + forMs;
     // What is broken already does not become more so.
-    while (clock.monotonicMs() < untilMs && this.#world.violations.length === 0) {
+    while (clock.monotonicMs() < untilMs && !this.#world.isBroken()) {
       const windowEndMs = Math.min(untilMs, clock.monotonicMs() + WINDOW_MS);
       this.#storeChance = 0;
       if (this.#kinds.length === 0 || this.#random.chance(CALM_SHARE)) {
@@ -66,7 +68,7 @@ export class FaultInjector {
         continue;
       }
       const paceMs = this.#random.between(300, 4_000);
-      while (clock.monotonicMs() < windowEndMs && this.#world.violations.length === 0) {
+      while (clock.monotonicMs() < windowEndMs && !this.#world.isBroken()) {
         await clock.sleep(this.#random.between(1, paceMs));
         const kind = this.#kinds[this.#random.below(this.#kinds.length)];
         if (kind !== undefined) this.#inject(kind);
@@ -222,8 +224,13 @@ export class FaultInjector {
     const topic = topics[this.#random.below(topics.length)];
     if (topic === undefined) return;
     const index = this.#random.below(topic.partitions.length);
-    const moves = [{ topicId: topic.id, index, toNodeId: this.#random.chance(0.1) ? null : to.nodeId }];
-    await this.#world.command('partitions.move', { moves });
+    const ask = (toNodeId: number | null): Promise<unknown> =>
+      this.#world.command('partitions.move', { moves: [{ topicId: topic.id, index, toNodeId }] });
+    await ask(to.nodeId);
+    if (!this.#random.chance(CALLED_OFF_SHARE)) return;
+    // While its leader is letting go of it.
+    await this.#world.clock.sleep(this.#random.between(1, 300));
+    await ask(null);
   }
 
   #always(afterMs: number, act: () => void): void {

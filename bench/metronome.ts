@@ -10,9 +10,8 @@ interface Beat {
  * Runs `act` at a rate as fio's `rate_iops` does: `jobs` of them at most at a time, and a beat that nobody was free
  * for is made up for afterwards. Resolves when the last has ended.
  *
- * The beat comes from a thread that sleeps. Timers of Node are whole milliseconds; a loop that turns until the next
- * beat is due takes a core of two from the kernel's block-layer thread, whose flush then waits for a tick of the
- * scheduler (measured with bare `fs.write`: p99 of 4 KiB 10 ms so, 1 ms with a sleeping thread).
+ * The beat comes from a thread that sleeps. Timers of Node are whole milliseconds, and a loop that turns until the next
+ * beat is due takes one core of two from what is measured.
  */
 export async function atRate(
   perSecond: number,

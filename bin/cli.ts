@@ -1,6 +1,16 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
-import { parseBytes, parsePort, parseSetting, parseStore } from '../twin/options.ts';
+import { parseLimit } from '../drills/report/budget.ts';
+import {
+  MAX_BROKERS_PER_ZONE,
+  MAX_ZONES,
+  parseBytes,
+  parseCount,
+  parsePort,
+  parseSetting,
+  parseStore,
+} from '../twin/options.ts';
+import type { DrillOptions } from '../twin/drill.ts';
 import { up, type UpOptions } from '../twin/up.ts';
 
 /** Commander prints an InvalidArgumentError as one line beside the option's name, without a stack trace. */
@@ -16,19 +26,32 @@ function checked<T>(parse: (text: string) => T): (text: string) => T {
 }
 
 const program = new Command('millrace').description(
-  'Kafka in your own AWS account. On this machine: a broker to try, to test against and to rehearse failures with.',
+  'Kafka in your own AWS account. On this machine: a cluster to try, to test against and to rehearse failures with.',
 );
 
 program
   .command('up')
-  .description('start Millrace here; any Kafka client can connect to the address it prints')
+  .description('start Millrace here; any Kafka client can connect to the addresses it prints')
   .addOption(
-    new Option('--port <port>', 'port to listen on; 0 lets the system choose')
+    new Option(
+      '--zones <n>',
+      `availability zones, up to ${MAX_ZONES}; with one broker in one zone: one process`,
+    )
+      .default(3)
+      .argParser(checked(parseCount(MAX_ZONES))),
+  )
+  .addOption(
+    new Option('--brokers-per-zone <n>', `broker processes in each; two can take over from each other`)
+      .default(1)
+      .argParser(checked(parseCount(MAX_BROKERS_PER_ZONE))),
+  )
+  .addOption(
+    new Option('--port <port>', 'port of the first broker, the others follow; 0 lets the system choose')
       .default(9092)
       .argParser(checked(parsePort)),
   )
   .option('--host <host>', 'address to listen on and to tell clients', '127.0.0.1')
-  .option('--data <dir>', 'folder for everything this broker keeps', '.millrace')
+  .option('--data <dir>', 'folder for everything that is kept', '.millrace')
   .addOption(
     new Option('--store <dir|s3://bucket/prefix>', 'where data lives: a folder, or a bucket')
       .default(undefined, 'the folder `objects` in --data')
@@ -37,18 +60,34 @@ program
   .option('--store-endpoint <url>', 'S3-compatible server instead of AWS')
   .option('--store-region <region>', 'region of the bucket')
   .addOption(
-    new Option('--wal <path,...>', 'write-ahead log: block devices or files, striped when several')
+    new Option(
+      '--wal <path,...>',
+      'write-ahead log of a single broker: devices or files, striped when several',
+    )
       .default(undefined, 'the file `wal` in --data')
       .argParser((text: string) => text.split(',')),
   )
   .addOption(
+    new Option(
+      '--wal-kind <kind>',
+      'block: on volumes, fast, lost with the zone until uploaded; object: in the bucket, survives a zone, slower',
+    )
+      .choices(['block', 'object'])
+      .default('block'),
+  )
+  .option(
+    '--accept-wal-loss',
+    'start although the log with acknowledged records is gone, and give those records up',
+    false,
+  )
+  .addOption(
     new Option('--wal-size <size>', 'size of each WAL file that has to be made')
-      .default(512 * 1024 * 1024, '512MiB')
+      .default(undefined, '128MiB, 512MiB for a single broker')
       .argParser(checked(parseBytes)),
   )
   .addOption(
-    new Option('--memory <size>', 'memory for buffers and caches')
-      .default(512 * 1024 * 1024, '512MiB')
+    new Option('--memory <size>', 'memory of each broker for buffers and caches')
+      .default(undefined, '192MiB, 512MiB for a single broker')
       .argParser(checked(parseBytes)),
   )
   .addOption(
@@ -64,9 +103,10 @@ program
     'after',
     `
 Examples:
-  millrace up                                     data in .millrace/, port 9092
-  millrace up --port 0 --data /tmp/try            a free port, another folder
-  millrace up --wal /dev/nvme1n1,/dev/nvme2n1     two raw devices, striped
+  millrace up                                     three zones, ports 9092 to 9094, data in .millrace/
+  millrace up --brokers-per-zone 2                six brokers: kill one, and its neighbour takes over
+  millrace up --zones 1 --port 0 --data /tmp/try  one broker on a free port, another folder
+  millrace up --zones 1 --wal /dev/nvme1n1,/dev/nvme2n1     two raw devices, striped
   millrace up --store s3://my-bucket/try --store-region eu-central-1
   millrace up --store s3://b/p --store-endpoint http://127.0.0.1:9000
 
@@ -75,11 +115,56 @@ Then, with any client:
   kcat -b 127.0.0.1:9092 -t greetings -C -e
 
 Credentials for s3:// come from the usual places of the AWS SDK (environment, profile, instance role).
-Stop with Ctrl-C: everything in memory is uploaded first. After a kill -9 the next start replays the log.`,
+Stop with Ctrl-C: everything in memory is uploaded first. A broker that dies is started again and replays its log, or a
+neighbour in its zone takes the log over.`,
   )
   .action(async (options: UpOptions) => {
     process.exit(await up(options));
   });
+
+program
+  .command('drill')
+  .description(
+    'break the running cluster on purpose, under load, and report what was lost and how long clients waited',
+  )
+  .argument('<name>', 'a drill, or "list"')
+  .option('--data <dir>', 'folder of the cluster that `millrace up` started', '.millrace')
+  .option(
+    '--report <dir>',
+    'where report.html, report.json and the history go; default: a folder in DATA/drills',
+  )
+  .addOption(
+    new Option(
+      '--limit <name=value>',
+      'another limit of the budget, such as stallMaxMs=5000; may be repeated',
+    )
+      .default({}, "the drill's own")
+      .argParser((text: string, soFar: DrillOptions['limit']) => ({
+        ...soFar,
+        ...checked(parseLimit)(text),
+      })),
+  )
+  .option('--json', 'the report as JSON on standard output', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace up --brokers-per-zone 2        in one terminal
+  millrace drill list                     in another: what there is
+  millrace drill kill-broker              status 0 when nothing was lost and the budget was kept`,
+  )
+  .action(async (name: string, options: DrillOptions) => {
+    // Drills bring Kafka clients with them, which starting a cluster does not need.
+    const { drill, listDrills } = await import('../twin/drill.ts');
+    if (name === 'list') listDrills();
+    else process.exit(await drill(name, options));
+  });
+
+// Whoever reads our output, `head` say, may have enough of it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
 
 program.parseAsync().catch((error: unknown) => {
   // A user's mistake is one line; anything else is ours and shows where it came from.

@@ -15,6 +15,20 @@ export function parsePort(text: string): number {
   return port;
 }
 
+/** As many as there are letters for zones that people tell apart, and processes that a big machine bears. */
+export const MAX_ZONES = 6;
+export const MAX_BROKERS_PER_ZONE = 8;
+
+export function parseCount(max: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text);
+    if (!/^\d+$/.test(text) || count < 1 || count > max) {
+      throw new OptionError(`got "${text}", allowed: 1 to ${max}`);
+    }
+    return count;
+  };
+}
+
 const UNIT_BYTES: Readonly<Record<string, number>> = {
   '': 1,
   KIB: 1024,

@@ -1,4 +1,5 @@
 import type { BrokerStatus } from '../broker-runtime/src/broker.ts';
+import type { ListedBroker } from './control.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -26,4 +27,43 @@ export function formatStatus(now: BrokerStatus, before: BrokerStatus, elapsedMs:
     `in ${rate(now.server.bytesIn, before.server.bytesIn)}  out ${rate(now.server.bytesOut, before.server.bytesOut)}  ` +
     `clients ${now.server.connections}  WAL ${fill} %  ${uploads}`
   );
+}
+
+/** One line for a whole cluster: who serves, what flows, the fullest log, what uploads are doing. */
+export function formatCluster(
+  now: readonly ListedBroker[],
+  before: readonly ListedBroker[],
+  elapsedMs: number,
+): string {
+  const serving = now.filter(({ state }) => state === 'serving').length;
+  const away = now
+    .filter(({ state }) => state !== 'serving')
+    .map(({ nodeId, state }) => `${nodeId} ${state}`);
+  const controller = now.find(({ summary, state }) => state === 'serving' && summary?.isController === true);
+  const flow = (field: 'bytesIn' | 'bytesOut'): string => {
+    // A broker that was started again counts from zero.
+    const bytes = now.map(({ summary }, at) =>
+      Math.max(0, (summary?.[field] ?? 0) - (before[at]?.summary?.[field] ?? 0)),
+    );
+    return `${formatBytes((sum(bytes) * 1000) / elapsedMs)}/s`;
+  };
+  const fills = now.map(({ summary }) =>
+    summary === undefined ? 0 : (100 * summary.walUsedBytes) / summary.walCapacityBytes,
+  );
+  const trouble = now.find(
+    ({ summary, state }) => state === 'serving' && summary?.uploadTrouble !== undefined,
+  );
+  const uploads =
+    trouble?.summary?.uploadTrouble === undefined
+      ? `${formatBytes(sum(now.map(({ summary }) => summary?.uploadedBytes ?? 0)))} uploaded`
+      : `uploads wait: ${trouble.summary.uploadTrouble}`;
+  return (
+    `brokers ${serving}/${now.length}${away.length === 0 ? '' : ` (${away.join(', ')})`}  ` +
+    `controller ${controller?.nodeId ?? 'none'}  in ${flow('bytesIn')}  out ${flow('bytesOut')}  ` +
+    `WAL ${Math.round(Math.max(...fills))} %  ${uploads}`
+  );
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }

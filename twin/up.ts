@@ -1,13 +1,25 @@
 import path from 'node:path';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
 import { type BrokerConfig, type RunningBroker, runBroker } from '../broker-runtime/src/main.ts';
-import type { StoreLocation } from './options.ts';
+import { checkDataFolder, type ClusterPlan } from './layout.ts';
+import { OptionError, type StoreLocation } from './options.ts';
+import { liveLine, printer, untilSignal } from './output.ts';
 import { formatStatus } from './status-line.ts';
+import { upCluster } from './up-cluster.ts';
 
 const STATUS_INTERVAL_MS = 500;
+const MIB = 1024 * 1024;
+
+/** Of one broker that has the machine for itself, and of one of several. */
+const DEFAULTS = {
+  single: { memoryBytes: 512 * MIB, walFileBytes: 512 * MIB },
+  cluster: { memoryBytes: 192 * MIB, walFileBytes: 128 * MIB },
+};
 
 /** The options of `millrace up`, as parsed. */
 export interface UpOptions {
+  readonly zones: number;
+  readonly brokersPerZone: number;
   readonly port: number;
   readonly host: string;
   readonly data: string;
@@ -15,45 +27,80 @@ export interface UpOptions {
   readonly storeEndpoint?: string;
   readonly storeRegion?: string;
   readonly wal?: readonly string[];
-  readonly walSize: number;
-  readonly memory: number;
+  readonly walKind: 'block' | 'object';
+  readonly walSize?: number;
+  readonly acceptWalLoss: boolean;
+  readonly memory?: number;
   readonly set: Readonly<Record<string, string>>;
   readonly json: boolean;
 }
 
-export function brokerConfig(options: UpOptions): BrokerConfig {
+/** `millrace up`: a cluster, or one broker in this process. @returns the exit status */
+export function up(options: UpOptions): Promise<number> {
+  if (options.zones * options.brokersPerZone === 1) return upSingle(options);
+  if (options.wal !== undefined) {
+    throw new OptionError(
+      '--wal names the devices of one broker, and several were asked for: add --zones 1, or leave it out',
+    );
+  }
+  return upCluster(clusterPlan(options), options.json);
+}
+
+function clusterPlan(options: UpOptions): ClusterPlan {
+  const { zones, brokersPerZone, host, port, set: settings } = options;
+  return {
+    zones,
+    brokersPerZone,
+    host,
+    port,
+    dataDir: path.resolve(options.data),
+    store: storeConfig(options),
+    walFileBytes: options.walSize ?? DEFAULTS.cluster.walFileBytes,
+    walKind: options.walKind,
+    acceptWalLoss: options.acceptWalLoss,
+    memoryBytes: options.memory ?? DEFAULTS.cluster.memoryBytes,
+    settings,
+  };
+}
+
+function brokerConfig(options: UpOptions): BrokerConfig {
   const dataDir = path.resolve(options.data);
-  const location = options.store ?? { kind: 'files', directory: path.join(dataDir, 'objects') };
   return {
     nodeId: 1,
     host: options.host,
     port: options.port,
     dataDir,
-    store:
-      location.kind === 'files'
-        ? { kind: 'files', directory: path.resolve(location.directory) }
-        : {
-            ...location,
-            ...(options.storeEndpoint === undefined ? {} : { endpoint: options.storeEndpoint }),
-            ...(options.storeRegion === undefined ? {} : { region: options.storeRegion }),
-          },
+    store: storeConfig(options),
     walPaths: (options.wal ?? [path.join(dataDir, 'wal')]).map((file) => path.resolve(file)),
-    walFileBytes: options.walSize,
-    memoryBytes: options.memory,
+    walFileBytes: options.walSize ?? DEFAULTS.single.walFileBytes,
+    walKind: options.walKind,
+    acceptWalLoss: options.acceptWalLoss,
+    memoryBytes: options.memory ?? DEFAULTS.single.memoryBytes,
     settings: options.set,
   };
 }
 
+function storeConfig(options: UpOptions): BrokerConfig['store'] {
+  const { storeEndpoint: endpoint, storeRegion: region } = options;
+  const location = options.store ?? { kind: 'files', directory: path.join(options.data, 'objects') };
+  if (location.kind === 'files') return { kind: 'files', directory: path.resolve(location.directory) };
+  return {
+    ...location,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+  };
+}
+
 /**
- * `millrace up`: one broker on this machine until a signal or a failure ends it.
+ * One broker in this process until a signal or a failure ends it.
  * @returns the exit status: 0 after a clean stop, 1 when the broker failed
  */
-export async function up(options: UpOptions): Promise<number> {
-  const print = (event: string, fields: Record<string, unknown>, text: string) =>
-    process.stdout.write(options.json ? `${JSON.stringify({ event, ...fields })}\n` : `${text}\n`);
+async function upSingle(options: UpOptions): Promise<number> {
+  const print = printer(options.json);
+  checkDataFolder(path.resolve(options.data), []);
 
   // Listened for before anybody can know that we run: also while starting, which waits for the object store.
-  const signal = untilSignal();
+  const signal = untilSignal(() => undefined);
   const started = await Promise.race([
     signal,
     // A person watches the status line and wants to hear of trouble only.
@@ -86,35 +133,23 @@ export async function up(options: UpOptions): Promise<number> {
   return 0;
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one does not wait for the uploads. */
-function untilSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let asked = false;
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.on(signal, () => {
-        if (asked) process.exit(130);
-        asked = true;
-        resolve(signal);
-      });
-    }
-  });
-}
-
 /** A live line on a terminal, one JSON object a line for machines, nothing when output goes to a file. */
 function showStatus(broker: RunningBroker, json: boolean): () => void {
   if (!json && !process.stderr.isTTY) return () => undefined;
+  if (json) {
+    const interval = setInterval(
+      () => process.stdout.write(`${JSON.stringify({ event: 'status', ...broker.status() })}\n`),
+      STATUS_INTERVAL_MS,
+    );
+    return () => clearInterval(interval);
+  }
   let before = broker.status();
   let beforeMs = performance.now();
-  const interval = setInterval(() => {
+  return liveLine(STATUS_INTERVAL_MS, () => {
     const now = broker.status();
     const nowMs = performance.now();
-    if (json) process.stdout.write(`${JSON.stringify({ event: 'status', ...now })}\n`);
-    else process.stderr.write(`\r\u001b[K${formatStatus(now, before, nowMs - beforeMs)}`);
-    before = now;
-    beforeMs = nowMs;
-  }, STATUS_INTERVAL_MS);
-  return () => {
-    clearInterval(interval);
-    if (!json) process.stderr.write('\r\u001b[K');
-  };
+    const line = formatStatus(now, before, nowMs - beforeMs);
+    [before, beforeMs] = [now, nowMs];
+    return line;
+  });
 }

@@ -1,7 +1,7 @@
 import { ClosedError, messageOf } from './base/errors.ts';
 import { MemoryShare } from './base/memory-budget.ts';
 import { blockLogs } from './broker/block-logs.ts';
-import { ClusterNode } from './broker/cluster-node.ts';
+import { ClusterNode, type ClusterStatus } from './broker/cluster-node.ts';
 import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
 import { planMemory } from './broker/memory.ts';
@@ -78,10 +78,16 @@ export interface BrokerOptions {
 }
 
 export interface BrokerStatus {
+  readonly cluster: ClusterStatus;
   readonly server: ServerStatus;
   readonly store: StoreStatus;
   /** What the metadata log waits for, or undefined while it goes on: uploads wait for it too. */
   readonly metadataTrouble: string | undefined;
+}
+
+export interface CloseOptions {
+  /** Gives the partitions to other brokers first. Without it clients wait for them: when all stop together. @default true */
+  readonly drain?: boolean;
 }
 
 /**
@@ -186,10 +192,13 @@ export class Broker {
       },
     };
     const { lease } = cluster.member;
-    const mayAcknowledge: MayAcknowledge = () =>
-      hasFailed()
-        ? Promise.reject(new ClosedError('this broker stops: something of it failed'))
-        : lease.proof();
+    const serving = Promise.withResolvers<undefined>();
+    let isServing = false;
+    const mayAcknowledge: MayAcknowledge = () => {
+      if (hasFailed()) return Promise.reject(new ClosedError('this broker stops: something of it failed'));
+      // A life that never served acknowledged nothing: whoever comes after it relies on that.
+      return isServing ? lease.proof() : serving.promise;
+    };
     const shared = { env, clusterId: metadata.clusterId, memory: plan.wal };
     const logs =
       world.volumes === 'object'
@@ -254,6 +263,8 @@ export class Broker {
     partitions.startMaintenance();
     const host = options.advertisedHost ?? address.host;
     await commands.send('node.serve', { host, port: address.port });
+    isServing = true;
+    serving.resolve(undefined);
     metadata.onChange((change) => {
       for (const topic of change.changed) moves.follow(topic);
       if (change.brokers) takeovers.follow();
@@ -276,6 +287,7 @@ export class Broker {
 
   status(): BrokerStatus {
     return {
+      cluster: this.#cluster.status,
       server: this.#server.status,
       store: this.#store.status(),
       metadataTrouble: this.#cluster.trouble,
@@ -283,8 +295,8 @@ export class Broker {
   }
 
   /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */
-  async close(): Promise<void> {
-    await this.#within('drain', DRAIN_MS, this.#cluster.drain());
+  async close({ drain = true }: CloseOptions = {}): Promise<void> {
+    if (drain) await this.#within('drain', DRAIN_MS, this.#cluster.drain());
     this.#stopping.abort();
     // First: members parked in a rebalance are answered by it, and the server waits for their answers.
     this.#groups.close();

@@ -6,13 +6,16 @@ import { lockFolder } from './adapters/folder-lock.ts';
 import { letHeapGrow } from './adapters/heap-growth.ts';
 import type { LineEventsOptions } from './adapters/line-events.ts';
 import { S3ObjectStore } from './adapters/s3-object-store.ts';
+import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
-import { Broker, type BrokerStatus } from './broker.ts';
+import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
+import { sharedVolumes } from './broker/shared-volumes.ts';
+import type { WalVolumes } from './broker/wal-volume.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
-import type { Address } from './ports/network.ts';
+import type { Address, Network } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
 
 /** Any will do: nothing happens when it is over. */
@@ -33,9 +36,16 @@ export interface BrokerConfig {
   /** Held exclusively while the process runs. */
   readonly dataDir: string;
   readonly store: FileStoreConfig | S3StoreConfig;
-  /** Block devices, or files that are made with `walFileBytes` when they are missing. */
+  /** Block devices, or files that are made with `walFileBytes` when they are missing; for this broker alone. */
   readonly walPaths: readonly string[];
   readonly walFileBytes: number;
+  /**
+   * Instead of `walPaths`: by node id, the files that play the volumes of this broker and of those whose logs it can take
+   * over, itself included. Each is made with `walFileBytes` by its owner.
+   */
+  readonly sharedVolumes?: Readonly<Record<string, string>>;
+  /** `object`: the WAL is in the store, and no volume is needed (protocol 2.2). Default: block. */
+  readonly walKind?: 'block' | 'object';
   readonly memoryBytes: number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -54,36 +64,44 @@ export interface S3StoreConfig {
   readonly region?: string;
 }
 
+/** What stands between a broker and the real world, for those who want to disturb it. */
+export interface Surroundings {
+  readonly network?: (real: Network) => Network;
+  readonly objects?: (real: ObjectStore) => ObjectStore;
+}
+
 export interface RunningBroker {
   readonly address: Address;
+  readonly internalAddress: Address;
   readonly failed: Promise<Error>;
   status(): BrokerStatus;
-  /** Stops cleanly; everything is in the object store then. */
-  close(): Promise<void>;
+  /** Stops cleanly; everything is in the object store then. See {@link Broker.close}. */
+  close(options?: CloseOptions): Promise<void>;
 }
 
 /**
  * Starts a broker in the real world. @throws {MillraceError} when the configuration, a device, the data folder, the
  * store or the address cannot be used
  */
-export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {}): Promise<RunningBroker> {
+export async function runBroker(
+  config: BrokerConfig,
+  log: LineEventsOptions = {},
+  surroundings: Surroundings = {},
+): Promise<RunningBroker> {
   letHeapGrow();
   const env = systemEnv(log);
   const lock = lockFolder(config.dataDir);
   const letGo = stayAlive();
   const opened: (() => Promise<void>)[] = [];
   try {
-    const objects = await openObjects(env, config.store);
+    const realObjects = await openObjects(env, config.store);
+    const objects = surroundings.objects?.(realObjects) ?? realObjects;
     opened.push(() => objects.close());
-    const devices: BlockDevice[] = [];
-    for (const walPath of config.walPaths) {
-      mkdirSync(path.dirname(walPath), { recursive: true });
-      const device = await DirectBlockDevice.open(env, walPath, { createBytes: config.walFileBytes });
-      opened.push(() => device.close());
-      devices.push(device);
-    }
+    const volumes = await openVolumes(env, config, opened);
+    const realNetwork = new TcpNetwork();
+    const network = surroundings.network?.(realNetwork) ?? realNetwork;
     const broker = await Broker.start(
-      { env, objects, volumes: exclusiveVolumes(devices), network: new TcpNetwork() },
+      { env, objects, volumes, network },
       {
         nodeId: config.nodeId,
         listen: { host: config.host, port: config.port },
@@ -97,10 +115,12 @@ export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {
     );
     return {
       address: broker.address,
+      internalAddress: broker.internalAddress,
       failed: broker.failed,
       status: () => broker.status(),
-      close: async () => {
-        await broker.close();
+      close: async (options) => {
+        await broker.close(options);
+        if (volumes !== 'object') volumes.close();
         await objects.close();
         lock.release();
         letGo();
@@ -121,6 +141,29 @@ export async function runBroker(config: BrokerConfig, log: LineEventsOptions = {
 function stayAlive(): () => void {
   const timer = setInterval(() => undefined, STAY_ALIVE_MS);
   return () => clearInterval(timer);
+}
+
+async function openVolumes(
+  env: Env,
+  { walKind, walPaths, walFileBytes, sharedVolumes: shared }: BrokerConfig,
+  opened: (() => Promise<void>)[],
+): Promise<WalVolumes | 'object'> {
+  if (walKind === 'object') return 'object';
+  if (shared !== undefined) {
+    const files = Object.entries(shared).map(([nodeId, file]) => {
+      mkdirSync(path.dirname(file), { recursive: true });
+      return [Number(nodeId), new SharedFileVolume(env, file, walFileBytes)] as const;
+    });
+    return sharedVolumes(env, new Map(files));
+  }
+  const devices: BlockDevice[] = [];
+  for (const walPath of walPaths) {
+    mkdirSync(path.dirname(walPath), { recursive: true });
+    const device = await DirectBlockDevice.open(env, walPath, { createBytes: walFileBytes });
+    opened.push(() => device.close());
+    devices.push(device);
+  }
+  return exclusiveVolumes(devices);
 }
 
 async function openObjects(env: Env, store: FileStoreConfig | S3StoreConfig): Promise<ObjectStore> {

@@ -1,40 +1,41 @@
-import { describe, expect, test } from '@jest/globals';
-import { Controller } from '../../broker-runtime/src/controller/controller.ts';
-import { staticSettings } from '../../broker-runtime/src/metadata/static-settings.ts';
-import { MemoryObjectStore } from '../simulation/world/memory-object-store.ts';
-import { simEnv } from '../simulation/world/sim-env.ts';
+import { expect, test } from '@jest/globals';
+import { NodeWatch } from '../../broker-runtime/src/controller/node-watch.ts';
+import type { RegisteredBroker } from '../../broker-runtime/src/metadata/cluster-metadata.ts';
+import { SimClock } from '../simulation/world/sim-clock.ts';
 
-const SESSION_MS = 2_000;
+const SESSION_MS = 6_000;
 
-describe('a node that registers long after the term began', () => {
-  test('is heard of by its registration: it is not declared dead before its first heartbeat is due', async () => {
-    const env = simEnv(1);
-    const controller = await env.clock.run(
-      Controller.open(env, new MemoryObjectStore(env.clock), {
-        nodeId: 1,
-        staticSettings: staticSettings(1, {}),
-        sessionTimeoutMs: SESSION_MS,
-        minimumEpoch: 1,
-        signal: new AbortController().signal,
-        onEnded: (error) => {
-          throw error;
-        },
-      }),
-    );
-    await env.clock.advance(10 * SESSION_MS);
-    const registration = {
-      nodeId: 2,
-      incarnationId: env.random.uuid(),
-      walKind: 'block-shared',
-      zone: 'a',
-    } as const;
-    const sender = { nodeId: 2, nodeEpoch: 0 };
-    const { result } = await env.clock.run(controller.command('node.register', registration, sender));
-    const node = { nodeId: 2, nodeEpoch: result.nodeEpoch };
-    await env.clock.advance(SESSION_MS / 2);
-    expect(controller.heartbeat(node)).toBe(true);
-    await env.clock.advance(2 * SESSION_MS);
-    expect(controller.heartbeat(node)).toBe(false);
-    await env.clock.run(controller.close());
-  });
+const node = (nodeId: number, nodeEpoch: number): RegisteredBroker => ({
+  nodeId,
+  nodeEpoch,
+  state: 'active',
+  incarnationId: 'i',
+  walKind: 'block-shared',
+  zone: 'zone-a',
+  previous: undefined,
+  logNeeded: false,
+});
+
+test('failure class: a life that registers late in a term, before its first heartbeat, is not taken for dead', async () => {
+  const clock = new SimClock();
+  const watch = new NodeWatch(clock, SESSION_MS);
+  expect(watch.overdue([node(1, 1)])).toEqual([]);
+  watch.heard(node(1, 1));
+  await clock.advance(10 * SESSION_MS);
+  const reborn = node(1, 50);
+  expect(watch.overdue([reborn])).toEqual([]);
+  await clock.advance(SESSION_MS);
+  expect(watch.overdue([reborn])).toEqual([]);
+  await clock.advance(1);
+  expect(watch.overdue([reborn])).toEqual([reborn]);
+});
+
+test('a node that never says anything in a term is missed one session after the term began (T22)', async () => {
+  const clock = new SimClock();
+  const watch = new NodeWatch(clock, SESSION_MS);
+  expect(watch.overdue([node(1, 1)])).toEqual([]);
+  await clock.advance(SESSION_MS + 1);
+  expect(watch.overdue([node(1, 1)])).toHaveLength(1);
+  watch.heard(node(1, 1));
+  expect(watch.overdue([node(1, 1)])).toEqual([]);
 });

@@ -14,7 +14,7 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A real Millrace process under test: `millrace up --json`, killed and started again at will. */
+/** A single broker under test, in a process of its own: `millrace up --json --zones 1`, killed and started again at will. */
 export class MillraceProcess {
   readonly #options: StartOptions;
   readonly stderr: string[] = [];
@@ -52,6 +52,8 @@ export class MillraceProcess {
         path.join(ROOT, 'bin', 'millrace.ts'),
         'up',
         '--json',
+        '--zones',
+        '1',
         '--port',
         String(this.#port),
         '--data',

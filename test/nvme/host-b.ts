@@ -30,6 +30,7 @@ const told: Reservation = {
   preemptAndAbort: (key, victim) => timed('preempt-and-abort', reservation.preemptAndAbort(key, victim)),
   release: (key) => timed('release', reservation.release(key)),
   report: () => timed('report', reservation.report()),
+  close: () => reservation.close(),
 };
 
 async function fence(): Promise<WriterIsGone> {

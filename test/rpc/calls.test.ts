@@ -55,6 +55,20 @@ describe('a call', () => {
     expect(client.inFlight).toBe(0);
   });
 
+  test('failure class: a handler that gives up because its caller is gone is no fault of the server', async () => {
+    const world = await rpcWorld(1);
+    const client = await world.client();
+    const call = client.call('wait', json(1), SOON).catch(() => undefined);
+    await world.advance(1_000);
+    const [parked] = world.parked;
+    parked?.context.signal.addEventListener('abort', () => parked.fail(parked.context.signal.reason));
+    client.close();
+    await world.run(call);
+    await world.advance(1_000);
+    expect(parked?.context.signal.aborted).toBe(true);
+    expect(world.env.events.named('rpc.handler-failed')).toEqual([]);
+  });
+
   test('carries where it came from', async () => {
     const world = await rpcWorld(1);
     const client = await world.client();

@@ -40,6 +40,43 @@ export interface BrokerRig {
   close(): Promise<void>;
 }
 
+/** A broker that joined the one of a rig. */
+export interface JoinedBroker {
+  readonly broker: Broker;
+  readonly client: KafkaClient;
+  close(): Promise<void>;
+}
+
+/** One more broker in the same cluster and simulation. */
+export async function joinBroker(rig: BrokerRig, nodeId: number): Promise<JoinedBroker> {
+  const { env, network, objects } = rig;
+  const run = <T>(work: Promise<T>): Promise<T> => rig.run(work);
+  const disk = new SimDisk({ capacityBytes: 64 * MIB, clock: env.clock, random: env.random.fork() });
+  const firstPort = 9092 + 2 * nodeId;
+  const broker = await run(
+    Broker.start(
+      { env, network, objects, volumes: exclusiveVolumes([disk.open()]) },
+      {
+        nodeId,
+        listen: { host: '127.0.0.1', port: firstPort },
+        internalListen: { host: '127.0.0.1', port: firstPort + 1 },
+        zone: `zone-${nodeId}`,
+        memoryBytes: 128 * MIB,
+        settings: {},
+      },
+    ),
+  );
+  const client = await run(KafkaClient.connect(network, broker.address));
+  return {
+    broker,
+    client,
+    close: async () => {
+      client.destroy();
+      await run(broker.close());
+    },
+  };
+}
+
 export async function startBroker(
   settings: Record<string, string> = {},
   seed = 1,

@@ -6,6 +6,7 @@ import { drain, javaProducer, kafkajsProducer } from '../harness/producers.ts';
 import { S3Server } from '../harness/s3-server.ts';
 import { TempDir } from '../harness/temp-dir.ts';
 
+const FIRST_ACK_MS = 60_000;
 const OUTAGE_MS = 30_000;
 const MIB = 1024 ** 2;
 const MEMORY_BYTES = 256 * MIB;
@@ -35,7 +36,10 @@ test('the object store stops for 30 s under load: no error beyond client retries
   const bootstrap = millrace.bootstrapServers;
   const java = await javaProducer(bootstrap, 'java', 10_000, dir);
   const kafkajs = await kafkajsProducer(bootstrap, 'kafkajs', 500);
-  await sleep(5_000);
+  // A JVM beside others may take long to send its first record.
+  for (let waitedMs = 0; java.acked.length === 0 && waitedMs < FIRST_ACK_MS; waitedMs += 100)
+    await sleep(100);
+  await sleep(2_000);
   expect(java.acked.length).toBeGreaterThan(0);
 
   await s3.pause();

@@ -7,6 +7,7 @@ function status(
   change: { store?: Partial<BrokerStatus['store']>; metadataTrouble?: string } = {},
 ): BrokerStatus {
   return {
+    cluster: { nodeId: 1, nodeEpoch: 2, isController: true },
     server: new ServerStatus(),
     store: {
       walUsedBytes: 3,

@@ -10,11 +10,11 @@ import { TempDir } from '../harness/temp-dir.ts';
 const COMMAND = path.resolve(import.meta.dirname, '..', '..', 'bin', 'millrace.ts');
 /** Several repeats of a request to the object store. */
 const WAITS_MS = 3_000;
-const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB'];
+const SMALL = ['--zones', '1', '--wal-size', '64MiB', '--memory', '128MiB'];
 
 const millrace = (...args: string[]) => run(process.execPath, [COMMAND, ...args]);
 
-describe('millrace up, as a real process', () => {
+describe('millrace up with a single broker, as a real process', () => {
   let dir: TempDir;
 
   beforeEach(() => {

@@ -1,11 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { SimRandom } from '../simulation/world/sim-random.ts';
-import type { RecoveredGroup } from '../../broker-runtime/src/wal/object-wal.ts';
 import { parseGroupKey } from '../../broker-runtime/src/wal/object/keys.ts';
 import { describeEntry, OWNER } from './block-wal-world.ts';
 import { drawOptions, Life, produce, stormOf } from './object-wal-life.ts';
-import { ObjectWalWorld } from './object-wal-world.ts';
+import { ObjectWalWorld, type Recovered } from './object-wal-world.ts';
 
 interface Ending {
   /** The request at which it ends. */
@@ -51,10 +50,9 @@ class Lives {
         });
       }
     };
-    const before = this.#lives.at(-1);
     const failure = this.world
-      .start(drawOptions(this.#random), store, (recovered) => {
-        this.#check(before, recovered);
+      .start(drawOptions(this.#random), store, (read) => {
+        this.#check(read);
       })
       .then((log) => {
         life.opened(log);
@@ -78,7 +76,7 @@ class Lives {
     await world.env.clock.advance(10_000);
     const epoch = world.nodeEpoch;
     const first = await world.run(world.takeOver({ epoch, recoverer: 8, attempt: 90 }));
-    this.#check(this.#lives.at(-1), first.recovered);
+    this.#check(first);
     const second = await world.run(world.takeOver({ epoch, recoverer: 9, attempt: 91 }));
     expect(second.recovered.map(({ entries }) => entries.map(describeEntry))).toEqual(
       first.recovered.map(({ entries }) => entries.map(describeEntry)),
@@ -104,10 +102,11 @@ class Lives {
     await this.world.env.clock.advance(500);
   }
 
-  #check(life: Life | undefined, recovered: readonly RecoveredGroup[]): void {
-    if (life === undefined) return;
-    const end = recovered.at(-1)?.sequence ?? Number(this.world.fence()['trimmedUpTo']);
-    this.problems.push(...life.recovered(recovered, end));
+  /** A process that died between its claim and its first group has an empty log, and none of the life before. */
+  #check({ recovery, recovered }: Recovered): void {
+    const life = this.#lives.find(({ nodeEpoch }) => nodeEpoch === recovery.nodeEpoch);
+    if (life !== undefined) this.problems.push(...life.recovered(recovered, recovery.endSequence));
+    else if (recovered.length > 0) this.problems.push(`epoch ${recovery.nodeEpoch} wrote nothing`);
   }
 
   /** I27: what goes was trimmed, or is of an epoch that a later one has recovered. */

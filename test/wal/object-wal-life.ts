@@ -81,7 +81,7 @@ export async function produce(
     if (random.below(3) === 0) trim(life.acked - random.below(6));
   };
   for (let offset = 0; !isOver() && listener.failures.length === 0; offset++) {
-    const lengthBytes = random.below(4) === 0 ? random.below(24 * KIB) : random.below(900);
+    const lengthBytes = random.below(8) === 0 ? random.below(24 * KIB) : random.below(900);
     const waiting = wal.admit(lengthBytes, 1);
     if (waiting !== undefined) {
       trim(life.acked);

@@ -113,6 +113,11 @@ export interface OpenObjectLog {
   readonly store: ProcessStore;
 }
 
+export interface Recovered {
+  readonly recovery: ObjectWalRecovery;
+  readonly recovered: readonly RecoveredGroup[];
+}
+
 /** One bucket and the processes that use it. */
 export class ObjectWalWorld {
   readonly env: SimEnv;
@@ -139,13 +144,13 @@ export class ObjectWalWorld {
   async start(
     options: Partial<ObjectWalOptions> = {},
     store = this.process(),
-    onRecovered: (recovered: readonly RecoveredGroup[]) => void = () => undefined,
+    onRecovered: (read: Recovered) => void = () => undefined,
   ): Promise<OpenObjectLog> {
     this.nodeEpoch += 10;
     const nodeEpoch = this.nodeEpoch;
     const by = { epoch: nodeEpoch - 1, recoverer: OWNER.nodeId, attempt: 1 };
     const { recovery, recovered } = await this.takeOver(by, store);
-    onRecovered(recovered);
+    onRecovered({ recovery, recovered });
     const listener = new RecordingListener();
     const all = { ...SMALL_OBJECTS, nodeEpoch, ...options };
     const wal = await ObjectWal.open(recovery, store, all, this.env, listener);
@@ -157,10 +162,7 @@ export class ObjectWalWorld {
   }
 
   /** Fences and reads, as a neighbour would. */
-  async takeOver(
-    by: FencedBy,
-    store: ObjectStore = this.process(),
-  ): Promise<{ recovery: ObjectWalRecovery; recovered: RecoveredGroup[] }> {
+  async takeOver(by: FencedBy, store: ObjectStore = this.process()): Promise<Recovered> {
     const medium = { env: this.env, objects: store };
     const proof = await fenceObjectWal(medium, OWNER, by);
     const recovery = await recoverObjectWal(proof, medium);

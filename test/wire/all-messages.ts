@@ -1,5 +1,6 @@
 import { RequestHeaderMessage, ResponseHeaderMessage } from '../../broker-runtime/src/wire/headers.ts';
 import * as alterConfigs from '../../broker-runtime/src/wire/messages/alter-configs.ts';
+import * as alterPartitionReassignments from '../../broker-runtime/src/wire/messages/alter-partition-reassignments.ts';
 import * as apiVersions from '../../broker-runtime/src/wire/messages/api-versions.ts';
 import * as consumerProtocol from '../../broker-runtime/src/wire/messages/consumer-protocol.ts';
 import * as createPartitions from '../../broker-runtime/src/wire/messages/create-partitions.ts';
@@ -12,6 +13,7 @@ import * as describeConfigs from '../../broker-runtime/src/wire/messages/describ
 import * as describeGroups from '../../broker-runtime/src/wire/messages/describe-groups.ts';
 import * as describeLogDirs from '../../broker-runtime/src/wire/messages/describe-log-dirs.ts';
 import * as describeTopicPartitions from '../../broker-runtime/src/wire/messages/describe-topic-partitions.ts';
+import * as electLeaders from '../../broker-runtime/src/wire/messages/elect-leaders.ts';
 import * as fetch from '../../broker-runtime/src/wire/messages/fetch.ts';
 import * as findCoordinator from '../../broker-runtime/src/wire/messages/find-coordinator.ts';
 import * as groupRecords from '../../broker-runtime/src/wire/messages/group-records.ts';
@@ -22,6 +24,7 @@ import * as joinGroup from '../../broker-runtime/src/wire/messages/join-group.ts
 import * as leaveGroup from '../../broker-runtime/src/wire/messages/leave-group.ts';
 import * as listGroups from '../../broker-runtime/src/wire/messages/list-groups.ts';
 import * as listOffsets from '../../broker-runtime/src/wire/messages/list-offsets.ts';
+import * as listPartitionReassignments from '../../broker-runtime/src/wire/messages/list-partition-reassignments.ts';
 import * as metadata from '../../broker-runtime/src/wire/messages/metadata.ts';
 import * as offsetCommit from '../../broker-runtime/src/wire/messages/offset-commit.ts';
 import * as offsetDelete from '../../broker-runtime/src/wire/messages/offset-delete.ts';
@@ -34,6 +37,7 @@ import type { Message } from '../../broker-runtime/src/wire/schema.ts';
 /** By file name, so that a test can see that no file is forgotten. */
 export const MESSAGE_FILES: Readonly<Record<string, Readonly<Record<string, Message>>>> = {
   'alter-configs': alterConfigs,
+  'alter-partition-reassignments': alterPartitionReassignments,
   'api-versions': apiVersions,
   'consumer-protocol': consumerProtocol,
   'create-partitions': createPartitions,
@@ -46,6 +50,7 @@ export const MESSAGE_FILES: Readonly<Record<string, Readonly<Record<string, Mess
   'describe-groups': describeGroups,
   'describe-log-dirs': describeLogDirs,
   'describe-topic-partitions': describeTopicPartitions,
+  'elect-leaders': electLeaders,
   fetch: fetch,
   'find-coordinator': findCoordinator,
   'group-records': groupRecords,
@@ -56,6 +61,7 @@ export const MESSAGE_FILES: Readonly<Record<string, Readonly<Record<string, Mess
   'leave-group': leaveGroup,
   'list-groups': listGroups,
   'list-offsets': listOffsets,
+  'list-partition-reassignments': listPartitionReassignments,
   metadata: metadata,
   'offset-commit': offsetCommit,
   'offset-delete': offsetDelete,

@@ -84,6 +84,10 @@ export class NvmeReservation implements Reservation {
     return parseReport(this.volume, await this.#run('resv-report', ['--eds', '-o', 'json']));
   }
 
+  close(): void {
+    // Every call opens and closes the device itself.
+  }
+
   #check(key: number): void {
     if (isReservationKey(key)) return;
     throw new ReservationError(

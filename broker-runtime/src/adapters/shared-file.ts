@@ -15,6 +15,8 @@ export type SharedFileOptions =
       readonly reservation: FileReservation;
       readonly ownKey: number;
       readonly createBytes: number;
+      /** Makes the file what it shall be before it takes the place of the old one. */
+      readonly prepare?: (device: BlockDevice) => Promise<unknown>;
     };
 
 /**
@@ -35,12 +37,13 @@ export async function openSharedFile(
   options: SharedFileOptions,
 ): Promise<BlockDevice> {
   if (!options.fresh) return DirectBlockDevice.open(env, file, { access: 'read' });
-  const { reservation, ownKey, createBytes } = options;
+  const { reservation, ownKey, createBytes, prepare } = options;
   // A key is used by one process only, so is the name.
   const fresh = `${file}${FRESH}${ownKey}`;
   fs.rmSync(fresh, { force: true });
   const device = await DirectBlockDevice.open(env, fresh, { createBytes, access: 'shared' });
   try {
+    await prepare?.(device);
     await reservation.whileHeld(ownKey, () => {
       fs.renameSync(fresh, file);
       removeUnfinished(file);

@@ -1,9 +1,17 @@
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { NodeRef, PreviousLife } from '../metadata/cluster-metadata.ts';
 import type { Env } from '../ports/env.ts';
-import { BlockWal, formatBlockWal, isBlank, type MayAcknowledge, recoverBlockWal } from '../wal/block-wal.ts';
+import type { RecoveredEntries } from '../store/stream-store.ts';
+import {
+  BlockWal,
+  type BlockWalRecovery,
+  formatBlockWal,
+  isBlank,
+  type MayAcknowledge,
+  recoverBlockWal,
+} from '../wal/block-wal.ts';
 import type { MemoryPlan } from './memory.ts';
-import type { NodeLogs, OwnLog } from './node-logs.ts';
+import type { DeadLog, NodeLogs, OwnLog } from './node-logs.ts';
 import type { WalDevices, WalVolumes } from './wal-volume.ts';
 
 export interface BlockLogsParts {
@@ -22,38 +30,39 @@ export function blockLogs(parts: BlockLogsParts): NodeLogs {
   return {
     kind: volumes.kind,
     openOwn: (self, previous) => openOwn(parts, self, previous),
-    takeOver: async (node, by) => {
-      const { devices, writer } = await volumes.takeOver(node, by);
-      const log = await recoverBlockWal(devices, { clusterId, nodeId: node.nodeId }, env, writer);
+    takeOver: async (node, by): Promise<DeadLog> => {
+      const dead = await volumes.takeOver(node, by);
+      const devices = dead?.devices ?? [];
+      const log =
+        dead && (await recoverBlockWal(devices, { clusterId, nodeId: node.nodeId }, env, dead.writer));
       return {
-        groups: () => log.groups(),
-        // The next life of the node gives it up, see `openOwn`.
+        groups: () => log?.groups() ?? nothing(),
+        // The next life of the node gives it up, see `readLast`.
         discard: () => Promise.resolve(),
-        close: async () => {
-          await Promise.all(devices.map((device) => device.close()));
-        },
+        close: () => closeAll(dead),
       };
     },
     watch: (self, onLost) => volumes.watch(self, onLost),
   };
 }
 
+/** @throws {BlankWalError} */
 async function openOwn(parts: BlockLogsParts, self: NodeRef, previous: PreviousLife | null): Promise<OwnLog> {
   const { env, clusterId, volumes, memory, mayAcknowledge } = parts;
   const owner = { clusterId, nodeId: self.nodeId };
   const last = await volumes.openLast(self, previous);
-  // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
-  const isGivenUp = previous?.state === 'clean';
-  if (previous?.logNeeded === true && (await isBlank(last.devices, env))) refuseBlank(parts, self, last);
-  await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
-  const recovery = await recoverBlockWal(last.devices, owner, env, last.writer);
+  const recovery = await readLast(parts, self, previous, last);
   return {
-    groups: () => recovery.groups(),
+    groups: () => recovery?.groups() ?? nothing(),
     start: async (listener) => {
       const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...memory };
-      const fresh = await volumes.openNew(self);
-      if (fresh === undefined) return BlockWal.open(recovery, options, env, listener);
-      await formatBlockWal(fresh.devices, owner, env);
+      const fresh = await volumes.openNew(self, (devices) => formatBlockWal(devices, owner, env));
+      if (fresh === undefined) {
+        invariant(recovery !== undefined, 'wal', 'a log that is not begun anew is there');
+        return BlockWal.open(recovery, options, env, listener);
+      }
+      // They were read to their end; the writer's own stay open until it closes.
+      await closeAll(last);
       const empty = await recoverBlockWal(fresh.devices, owner, env, fresh.writer);
       for await (const { sequence } of empty.groups()) {
         invariant(false, 'I28', 'a new log is empty', { sequence });
@@ -63,20 +72,44 @@ async function openOwn(parts: BlockLogsParts, self: NodeRef, previous: PreviousL
   };
 }
 
-function refuseBlank({ env, acceptWalLoss }: BlockLogsParts, self: NodeRef, { devices }: WalDevices): void {
-  const names = devices.map(({ name }) => name).join(', ');
+/** Undefined: there is nothing to be read. @throws {BlankWalError} there should be */
+async function readLast(
+  parts: BlockLogsParts,
+  { nodeId }: NodeRef,
+  previous: PreviousLife | null,
+  last: WalDevices | undefined,
+): Promise<BlockWalRecovery | undefined> {
+  const { env, clusterId } = parts;
+  const isNeeded = previous?.logNeeded === true;
+  if (isNeeded && (last === undefined || (await isBlank(last.devices, env)))) refuseBlank(parts, nodeId);
+  if (last === undefined) return undefined;
+  const owner = { clusterId, nodeId };
+  // Whoever recovered a dead life's log chose where it ends: what the devices still hold is not to be read again.
+  const isGivenUp = previous !== null && !isNeeded;
+  await formatBlockWal(last.devices, owner, env, isGivenUp ? 'given-up' : 'kept');
+  return recoverBlockWal(last.devices, owner, env, last.writer);
+}
+
+function refuseBlank({ env, acceptWalLoss }: BlockLogsParts, nodeId: number): void {
   if (!acceptWalLoss) {
     throw new BlankWalError(
-      `node ${self.nodeId} was not stopped cleanly and its write-ahead log ${names} is blank: what was acknowledged ` +
-        'and not uploaded yet is on the volume it had before; attach that one, or start with --accept-wal-loss to give ' +
-        'it up',
+      `node ${nodeId} was not stopped cleanly and its write-ahead log is blank or gone: what was acknowledged and not ` +
+        'uploaded yet is on the volume it had before; attach that one, or start with --accept-wal-loss to give it up',
     );
   }
   // Never silent (2.2).
   env.events.error('broker.wal-loss-accepted', {
-    nodeId: self.nodeId,
+    nodeId,
     consequence: 'records acknowledged since the last upload of the life before are lost',
   });
+}
+
+async function closeAll(log: WalDevices | undefined): Promise<void> {
+  await Promise.all((log?.devices ?? []).map((device) => device.close()));
+}
+
+async function* nothing(): AsyncGenerator<RecoveredEntries> {
+  yield* [];
 }
 
 /** Acknowledged records may be on a volume that is not here. */

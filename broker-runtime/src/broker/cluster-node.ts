@@ -1,6 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { ControllerSeat } from '../controller/controller-seat.ts';
 import { controllerHandlers } from '../controller/controller-service.ts';
+import type { NodeRef } from '../metadata/cluster-metadata.ts';
 import type { RecoveryRef } from '../metadata/commands.ts';
 import { FollowedMetadata } from '../metadata/followed-metadata.ts';
 import { manifestChanges } from '../metadata/manifest-changes.ts';
@@ -34,6 +35,10 @@ export interface ClusterNodeOptions {
   readonly settings: Readonly<Record<string, string>>;
   /** This process cannot go on. */
   readonly onFailed: (error: Error) => void;
+}
+
+export interface ClusterStatus extends NodeRef {
+  readonly isController: boolean;
 }
 
 /**
@@ -120,6 +125,10 @@ export class ClusterNode {
     this.member = parts.member;
     this.metadata = parts.metadata;
     this.manifest = new FollowedManifest(parts.images.manifest, manifestChanges(parts.member.commands));
+  }
+
+  get status(): ClusterStatus {
+    return { ...this.member.self, isController: this.isController };
   }
 
   get isController(): boolean {

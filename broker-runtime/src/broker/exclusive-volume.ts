@@ -15,5 +15,6 @@ export function exclusiveVolumes(devices: readonly BlockDevice[]): WalVolumes {
     takeOver: ({ nodeId }) =>
       Promise.reject(new ClosedError(`the log of node ${nodeId} cannot be reached from here`)),
     watch: () => () => undefined,
+    close: () => undefined,
   };
 }

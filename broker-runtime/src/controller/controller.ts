@@ -9,6 +9,7 @@ import type { ObjectStore } from '../ports/object-store.ts';
 import { ManifestImage } from '../store/manifest-image.ts';
 import { ConditionalJournal, type RecentEntries } from '../wal/conditional-journal.ts';
 import { JournalClosedError } from '../wal/journal.ts';
+import { Balancer } from './balancer.ts';
 import { Failover } from './failover.ts';
 import { NodeWatch } from './node-watch.ts';
 
@@ -46,6 +47,7 @@ export class Controller {
   readonly #decisions: ClusterDecisions;
   readonly #watch: NodeWatch;
   readonly #failover: Failover;
+  readonly #balancer: Balancer;
   #timer: Timer | undefined;
   #tick: Promise<void> | undefined;
   #isOver = false;
@@ -86,6 +88,14 @@ export class Controller {
       watch: this.#watch,
       sessionTimeoutMs: options.sessionTimeoutMs,
     });
+    this.#balancer = new Balancer({
+      env,
+      journal,
+      image: images.metadata,
+      decisions: this.#decisions,
+      nodeId: options.nodeId,
+      staticSettings: options.staticSettings,
+    });
     this.#schedule();
   }
 
@@ -107,12 +117,6 @@ export class Controller {
   ): Promise<CommandAnswer<N>> {
     const { result, decidedAt } = await this.#journal.commit((sequence) => {
       const { records, result: outcome } = this.#decisions.decide(name, args, sender, sequence);
-      if (name === 'node.register') {
-        const { nodeId } = args as CommandArgs<'node.register'>;
-        const { nodeEpoch } = outcome as CommandResult<'node.register'>;
-        // Heard of in the turn that makes it active: else the next tick takes it for silent since this term began.
-        this.#watch.heard({ nodeId, nodeEpoch });
-      }
       return { records, result: { result: outcome, decidedAt: sequence } };
     });
     // Nothing was to be written when no decision of this round changed anything.
@@ -153,6 +157,7 @@ export class Controller {
     this.#timer = this.#env.clock.timer(TICK_MS, () => {
       this.#tick = this.#failover
         .tick()
+        .then(() => this.#balancer.tick())
         .catch((error: unknown) => {
           // The journal told by itself that the term is over.
           if (error instanceof JournalClosedError) return;

@@ -2,37 +2,37 @@ import type { NodeRef, RegisteredBroker } from '../metadata/cluster-metadata.ts'
 import type { Clock } from '../ports/clock.ts';
 
 /**
- * When each node was heard of last, on this controller's monotonic clock. A node that this controller never heard of
- * counts from the beginning of its term: its predecessor may have answered it until then (protocol 3.4, T22).
+ * When each node was heard of last, on this controller's monotonic clock. A life that this controller never heard of
+ * counts from the first look at it: those that are there when a term begins have been answered by the predecessor until
+ * then (protocol 3.4, T22), and one that registers later has just begun.
  */
 export class NodeWatch {
   readonly #clock: Clock;
   readonly #sessionTimeoutMs: number;
-  readonly #begunMs: number;
   readonly #heard = new Map<number, { readonly nodeEpoch: number; readonly atMs: number }>();
 
-  /** Made after the term's fence entry was committed. */
+  /** Made after the term's fence entry was committed, and asked about all nodes at once and again and again. */
   constructor(clock: Clock, sessionTimeoutMs: number) {
     this.#clock = clock;
     this.#sessionTimeoutMs = sessionTimeoutMs;
-    this.#begunMs = clock.monotonicMs();
   }
 
   heard({ nodeId, nodeEpoch }: NodeRef): void {
     this.#heard.set(nodeId, { nodeEpoch, atMs: this.#clock.monotonicMs() });
   }
 
-  /** Milliseconds since the node was heard of. */
+  /** Milliseconds since the node was heard of, or looked at for the first time. */
   silenceMs({ nodeId, nodeEpoch }: NodeRef): number {
     const heard = this.#heard.get(nodeId);
-    const sinceMs = heard?.nodeEpoch === nodeEpoch ? heard.atMs : this.#begunMs;
-    return this.#clock.monotonicMs() - sinceMs;
+    return heard?.nodeEpoch === nodeEpoch ? this.#clock.monotonicMs() - heard.atMs : 0;
   }
 
   /** Active nodes that were silent for longer than their session lasts. */
   overdue(nodes: Iterable<RegisteredBroker>): readonly RegisteredBroker[] {
-    return [...nodes].filter(
-      (node) => node.state === 'active' && this.silenceMs(node) > this.#sessionTimeoutMs,
-    );
+    return [...nodes].filter((node) => {
+      if (node.state !== 'active') return false;
+      if (this.#heard.get(node.nodeId)?.nodeEpoch !== node.nodeEpoch) this.heard(node);
+      return this.silenceMs(node) > this.#sessionTimeoutMs;
+    });
   }
 }

@@ -23,6 +23,12 @@ export interface ClusterMetadata {
     assignments?: readonly (readonly number[])[],
   ): Promise<TopicResult>;
 
+  /**
+   * Where partitions shall go: one answer per move, in order. A move has begun when the promise resolves; it is over
+   * when the partition shows its new leader.
+   */
+  movePartitions(moves: readonly MovePartition[]): Promise<readonly TopicResult[]>;
+
   /** Settings that were set on purpose; defaults live in the table of `configs.ts`. */
   topicConfig(name: string): ReadonlyMap<string, string>;
   brokerConfig(brokerId: number | 'cluster-default'): ReadonlyMap<string, string>;
@@ -76,6 +82,13 @@ export interface CreateTopic {
   readonly assignments: readonly { readonly partition: number; readonly brokerIds: readonly number[] }[];
   readonly configs: readonly { readonly name: string; readonly value: string | null }[];
   readonly internal?: boolean;
+}
+
+export interface MovePartition {
+  readonly topicId: string;
+  readonly index: number;
+  /** Null: it stays where it is. */
+  readonly toNodeId: number | null;
 }
 
 export interface TopicResult {

@@ -4,6 +4,7 @@ import type {
   ConfigChange,
   CreateTopic,
   Endpoint,
+  MovePartition,
   NodeRef,
   TopicResult,
 } from './cluster-metadata.ts';
@@ -16,13 +17,6 @@ export type { Registered } from './nodes/node-decisions.ts';
 export interface RecoveryRef {
   readonly node: NodeRef;
   readonly attempt: number;
-}
-
-export interface MoveArgs {
-  readonly topicId: string;
-  readonly index: number;
-  /** Null: it stays where it is. */
-  readonly toNodeId: number | null;
 }
 
 /**
@@ -76,7 +70,7 @@ export interface CommandTypes {
   'recovery.finish': { args: RecoveryRef; result: null };
 
   /** Where partitions shall go, or no longer go: one answer each. */
-  'partitions.move': { args: { readonly moves: readonly MoveArgs[] }; result: readonly TopicResult[] };
+  'partitions.move': { args: { readonly moves: readonly MovePartition[] }; result: readonly TopicResult[] };
   /** The sender wants to leave: its partitions begin to move to others. */
   'node.drain': { args: Record<string, never>; result: null };
   /** The sender closed a partition that is to move and uploaded the rest of it. */

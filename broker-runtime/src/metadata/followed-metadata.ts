@@ -6,6 +6,7 @@ import type {
   ConfigRow,
   CreateTopic,
   MetadataChange,
+  MovePartition,
   RegisteredBroker,
   Topic,
   TopicResult,
@@ -83,6 +84,10 @@ export class FollowedMetadata implements ClusterMetadata {
     });
     invariant(result !== undefined, 'metadata', 'one request has one answer');
     return result;
+  }
+
+  movePartitions(moves: readonly MovePartition[]): Promise<readonly TopicResult[]> {
+    return this.#commands.send('partitions.move', { moves });
   }
 
   topicConfig(name: string): ReadonlyMap<string, string> {

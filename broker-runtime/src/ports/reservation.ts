@@ -36,6 +36,9 @@ export interface Reservation {
 
   /** What the device says now. @throws {ReservationError} UNAVAILABLE, UNSUPPORTED */
   report(): Promise<ReservationReport>;
+
+  /** Frees what this process has open for it; what the device knows stays as it is. */
+  close(): void;
 }
 
 export interface ReservationReport {
@@ -89,8 +92,14 @@ export function reservationKey(nodeId: number, nodeEpoch: number): number {
 
 /** A key as people should read it. */
 export function describeKey(key: number): string {
+  const { nodeId, nodeEpoch } = nodeOfKey(key);
+  return `${key} (node ${nodeId}, epoch ${nodeEpoch})`;
+}
+
+/** Whose key it is. */
+export function nodeOfKey(key: number): { readonly nodeId: number; readonly nodeEpoch: number } {
   const nodeEpoch = key % 2 ** NODE_EPOCH_BITS;
-  return `${key} (node ${(key - nodeEpoch) / 2 ** NODE_EPOCH_BITS}, epoch ${nodeEpoch})`;
+  return { nodeId: (key - nodeEpoch) / 2 ** NODE_EPOCH_BITS, nodeEpoch };
 }
 
 /** What adapters demand of every key they are given or told. */

@@ -136,7 +136,9 @@ export class RpcServerConnection implements ChannelOwner {
     if (error instanceof MillraceError && !(error instanceof InvariantViolation)) {
       return failure(correlationId, error.code, error.message);
     }
-    this.#host.onHandlerFailed(method, error);
+    // Nobody waits for the answer any more, and the handler was told so.
+    const isGivenUp = this.#abort.signal.aborted && error === this.#abort.signal.reason;
+    if (!isGivenUp) this.#host.onHandlerFailed(method, error);
     if (error instanceof InvariantViolation) this.#host.onFatal(error);
     const what = `the method "${method}" failed by a fault of the server: see its event rpc.handler-failed`;
     return failure(correlationId, RPC_REFUSAL.internal, what);

@@ -2,6 +2,7 @@ import type { Api } from './api.ts';
 import { apiVersionsApi } from './handlers/api-versions.ts';
 import { describeClusterApi, describeLogDirsApi } from './handlers/cluster.ts';
 import { alterConfigsApi, describeConfigsApi, incrementalAlterConfigsApi } from './handlers/configs.ts';
+import { electLeadersApi } from './handlers/elect-leaders.ts';
 import { fetchApi } from './handlers/fetch.ts';
 import { findCoordinatorApi } from './handlers/find-coordinator.ts';
 import { deleteGroupsApi, describeGroupsApi, listGroupsApi } from './handlers/group-admin.ts';
@@ -10,6 +11,7 @@ import { initProducerIdApi } from './handlers/init-producer-id.ts';
 import { metadataApi } from './handlers/metadata.ts';
 import { offsetCommitApi, offsetDeleteApi, offsetFetchApi } from './handlers/offsets.ts';
 import { produceApi } from './handlers/produce.ts';
+import { alterPartitionReassignmentsApi, listPartitionReassignmentsApi } from './handlers/reassignments.ts';
 import { deleteRecordsApi, listOffsetsApi, offsetForLeaderEpochApi } from './handlers/records.ts';
 import { describeTopicPartitionsApi } from './handlers/topic-partitions.ts';
 import { createPartitionsApi, createTopicsApi, deleteTopicsApi } from './handlers/topics.ts';
@@ -32,6 +34,9 @@ const APIS: readonly Api[] = [
   describeClusterApi,
   describeLogDirsApi,
   describeTopicPartitionsApi,
+  alterPartitionReassignmentsApi,
+  listPartitionReassignmentsApi,
+  electLeadersApi,
   findCoordinatorApi,
   joinGroupApi,
   syncGroupApi,

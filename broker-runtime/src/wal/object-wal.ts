@@ -13,7 +13,7 @@ import { OBJECT_BYTES_MIN, objectSettingsOf, type ObjectWalOptions } from './obj
 import type { ObjectWalRecovery } from './object/recovery.ts';
 import { sweepOlderEpochs } from './object/sweep.ts';
 import { Trimmer } from './object/trimmer.ts';
-import { WalClosedError, type Wal, type WalGroup, type WalListener } from './wal.ts';
+import { WalClosedError, type Patience, type Wal, type WalGroup, type WalListener } from './wal.ts';
 
 export { WalMismatchError, WalOptionsError } from './block/errors.ts';
 export type { LogOwner } from './block/format.ts';
@@ -178,9 +178,9 @@ export class ObjectWal implements Wal {
     return this.#store.trouble;
   }
 
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     if (this.#ended !== undefined) throw this.#ended;
-    return this.#memory.admit(payloadBytes, entryCount);
+    return this.#memory.admit(payloadBytes, entryCount, patience);
   }
 
   append(

@@ -108,6 +108,7 @@ function plainPreempt(reservation: SimHostReservation): Reservation {
     release: (key) => reservation.release(key),
     report: () => reservation.report(),
     preemptAndAbort: (key, victim) => reservation.preempt(key, victim),
+    close: () => reservation.close(),
   };
 }
 
@@ -121,6 +122,7 @@ const fenceOfNothing: typeof takeVolume = (env, { volume }, key, options) => {
     release: async () => undefined,
     preemptAndAbort: async () => undefined,
     report: async () => ({ holder: registrants[0], registrants }),
+    close: () => undefined,
   };
   return takeVolume(env, nothing, key, { ...options, drainMs: 0 });
 };

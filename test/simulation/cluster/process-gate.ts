@@ -124,6 +124,7 @@ export function gatedReservation(reservation: Reservation, gate: ProcessGate): R
     preemptAndAbort: (key, victim) => gate.request(() => reservation.preemptAndAbort(key, victim)),
     release: (key) => gate.request(() => reservation.release(key)),
     report: () => gate.request(() => reservation.report()),
+    close: () => reservation.close(),
   };
 }
 

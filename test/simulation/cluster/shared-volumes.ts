@@ -75,5 +75,6 @@ export function sharedVolumes(parts: SharedVolumesParts): WalVolumes {
       const watch = watchReservation(env, reservationOf(volumeOf(self.nodeId)), key, onLost);
       return () => watch.stop();
     },
+    close: () => undefined,
   };
 }

@@ -64,6 +64,7 @@ export class SimReservations {
       },
       release: (key) => run('release', () => this.#release(host, key)),
       report: () => run('report', () => this.#report()),
+      close: () => undefined,
     };
   }
 

@@ -78,7 +78,7 @@ const START_ROWS: readonly Row[] = [
     'auto.leader.rebalance.enable',
     BOOLEAN,
     'true',
-    'Kept for tools. There is no preferred replica to go back to.',
+    'Whether a broker that joins is given its part of the partitions.',
   ],
   ['create.topic.policy.class.name', CLASS, null, 'Kept for tools. There are no plug-ins in Java.'],
   [

@@ -95,7 +95,10 @@ export class PartitionDecisions {
     }
     if (toNodeId === undefined) {
       if (partition.movingTo === undefined) {
-        return { error: Errors.NO_REASSIGNMENT_IN_PROGRESS, message: 'No reassignment is in progress.' };
+        return {
+          error: Errors.NO_REASSIGNMENT_IN_PROGRESS,
+          message: 'No partition reassignment is in progress.',
+        };
       }
       return { records: [this.#moving(topicId, index, undefined)] };
     }

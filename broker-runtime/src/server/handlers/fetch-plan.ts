@@ -8,7 +8,7 @@ import { checkLeaderEpoch, findTopic, openPartition } from './partition-access.t
 export type FetchTopic = FetchRequest['topics'][number];
 export type FetchPartition = FetchTopic['partitions'][number];
 
-const FIRST_VERSION_BY_ID = 13;
+export const FIRST_VERSION_BY_ID = 13;
 
 /** One partition a fetch asks for, and what stands in the way of reading it. */
 export interface FetchTarget {

@@ -2,10 +2,11 @@ import type { LogRead } from '../../log/partition-log.ts';
 import { ApiKey } from '../../wire/api-keys.ts';
 import { Errors, type ErrorCode } from '../../wire/errors.ts';
 import { FetchRequest, FetchResponse } from '../../wire/messages/fetch.ts';
-import type { Encodable } from '../../wire/schema.ts';
+import { ZERO_UUID, type Encodable } from '../../wire/schema.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import type { Services } from '../services.ts';
 import {
+  FIRST_VERSION_BY_ID,
   availableBytes,
   limitsOf,
   resolveTargets,
@@ -13,9 +14,13 @@ import {
   type FetchTarget,
 } from './fetch-plan.ts';
 import { waitForBytes } from './fetch-wait.ts';
+import { LeaderHints, wantsLeader } from './leader-hints.ts';
 
 type Response = Encodable<typeof FetchResponse>;
-type PartitionRow = Response['responses'][number]['partitions'][number];
+type TopicRow = Response['responses'][number];
+type PartitionRow = TopicRow['partitions'][number];
+
+const FIRST_VERSION_WITH_LEADER_HINTS = 16;
 
 /**
  * One fetch takes at most this part of the memory for fetches, so that a few clients that take their replies slowly
@@ -43,13 +48,12 @@ export const fetchApi = defineApi({
     if (topics === undefined) return undefined;
     const reads = await readAll(services, context, topics.flat(), limits);
     if (reads === undefined) return undefined;
-    return {
-      responses: request.topics.map(({ topic, topicId }, at) => ({
-        topic,
-        topicId,
-        partitions: (topics[at] ?? []).map((target) => rowOf(target, reads.get(target), limits)),
-      })),
-    };
+    const responses = request.topics.map(({ topic, topicId }, at) => ({
+      topic,
+      topicId,
+      partitions: (topics[at] ?? []).map((target) => rowOf(target, reads.get(target), limits)),
+    }));
+    return responses.some(isLedElsewhere) ? withLeaders(services, context, responses) : { responses };
   },
   failure: (errorCode, { topics }) => ({
     errorCode,
@@ -189,4 +193,22 @@ function rowOf(target: FetchTarget, read: LogRead | undefined, limits: FetchLimi
     abortedTransactions: limits.isolation === 'read_committed' ? [] : null,
     records: read?.pieces ?? NO_RECORDS,
   };
+}
+
+function isLedElsewhere({ partitions }: TopicRow): boolean {
+  return partitions.some(({ errorCode }) => wantsLeader(errorCode));
+}
+
+function withLeaders(services: Services, context: RequestContext, rows: readonly TopicRow[]): Response {
+  if (context.apiVersion < FIRST_VERSION_WITH_LEADER_HINTS) return { responses: rows };
+  const hints = new LeaderHints(services, context, context.apiVersion >= FIRST_VERSION_BY_ID);
+  const responses = rows.map(({ topic = '', topicId = ZERO_UUID, partitions }) => ({
+    topic,
+    topicId,
+    partitions: partitions.map((row) => ({
+      ...row,
+      ...hints.of({ name: topic, topicId }, row.partitionIndex, row.errorCode),
+    })),
+  }));
+  return { responses, nodeEndpoints: hints.nodeEndpoints };
 }

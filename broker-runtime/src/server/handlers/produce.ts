@@ -6,9 +6,10 @@ import { Errors, type ErrorCode } from '../../wire/errors.ts';
 import { ProduceRequest, ProduceResponse } from '../../wire/messages/produce.ts';
 import { BATCH_HEADER_BYTES, BatchHeader, CompressionType } from '../../wire/records/batch-header.ts';
 import type { Encodable } from '../../wire/schema.ts';
-import { UnanswerableError, defineApi } from '../api.ts';
+import { UnanswerableError, defineApi, type RequestContext } from '../api.ts';
 import type { Services } from '../services.ts';
-import { findTopic, openPartition } from './partition-access.ts';
+import { LeaderHints, wantsLeader } from './leader-hints.ts';
+import { findTopic, openPartition, type TopicRef } from './partition-access.ts';
 
 type TopicData = ProduceRequest['topicData'][number];
 type TopicRow = Encodable<typeof ProduceResponse>['responses'][number];
@@ -16,6 +17,7 @@ type PartitionRow = TopicRow['partitionResponses'][number];
 
 const FIRST_VERSION_BY_ID = 13;
 const FIRST_VERSION_WITH_ZSTD = 7;
+const FIRST_VERSION_WITH_LEADER_HINTS = 10;
 
 /** However hurried a producer is: a full log must not become a storm of answers and new connections. */
 const MIN_ADMISSION_PATIENCE_MS = 1000;
@@ -80,14 +82,19 @@ export const produceApi = defineApi({
       return undefined;
     }
     const failed = await failedWrites(outcomes);
+    const hints = hintsFor(services, context, outcomes);
     let at = 0;
-    return {
-      responses: topicData.map(({ name, topicId, partitionData }) => {
-        const ofTopic = outcomes.slice(at, at + partitionData.length);
-        at += partitionData.length;
-        return { name, topicId, partitionResponses: ofTopic.map((outcome) => rowOf(outcome, failed)) };
-      }),
-    };
+    const responses = topicData.map((topic) => {
+      const { name, topicId, partitionData } = topic;
+      const ofTopic = outcomes.slice(at, at + partitionData.length);
+      at += partitionData.length;
+      return {
+        name,
+        topicId,
+        partitionResponses: ofTopic.map((outcome) => rowOf(topic, outcome, failed, hints)),
+      };
+    });
+    return hints === undefined ? { responses } : { responses, nodeEndpoints: hints.nodeEndpoints };
   },
   failure: (errorCode, { topicData }) => ({
     responses: topicData.map(({ name, topicId, partitionData }) => ({
@@ -191,7 +198,27 @@ async function failedWrites(outcomes: readonly Outcome[]): Promise<Writes> {
   return new Set(pending.filter((_, at) => results[at]?.status === 'rejected'));
 }
 
-function rowOf({ index, log, appended }: Outcome, failed: Writes): PartitionRow {
+/** Nearly every answer has no partition that is led elsewhere. */
+function hintsFor(
+  services: Services,
+  context: RequestContext,
+  outcomes: readonly Outcome[],
+): LeaderHints | undefined {
+  if (!outcomes.some(isLedElsewhere) || context.apiVersion < FIRST_VERSION_WITH_LEADER_HINTS)
+    return undefined;
+  return new LeaderHints(services, context, context.apiVersion >= FIRST_VERSION_BY_ID);
+}
+
+function isLedElsewhere({ appended }: Outcome): boolean {
+  return wantsLeader(appended.error);
+}
+
+function rowOf(
+  topic: TopicRef,
+  { index, log, appended }: Outcome,
+  failed: Writes,
+  hints: LeaderHints | undefined,
+): PartitionRow {
   const { error, errorMessage, recordErrors, baseOffset, logAppendTimeMs, durable } = appended;
   if (durable !== undefined && failed.has(durable)) {
     // Perhaps stored, perhaps not: the producer sends again, and idempotence tells.
@@ -207,6 +234,7 @@ function rowOf({ index, log, appended }: Outcome, failed: Writes): PartitionRow 
         batchIndex: record.index,
         batchIndexErrorMessage: record.message,
       })),
+      ...hints?.of(topic, index, error),
     };
   }
   return { index, errorCode: error, baseOffset, logAppendTimeMs, logStartOffset: log.logStartOffset };

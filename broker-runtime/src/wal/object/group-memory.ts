@@ -2,7 +2,7 @@ import type { Clock } from '../../ports/clock.ts';
 import { Admission, worstCaseBytes } from '../block/admission.ts';
 import { GroupQueue } from '../block/group-queue.ts';
 import { SlabPool } from '../block/slabs.ts';
-import { EntryTooLargeError } from '../wal.ts';
+import { EntryTooLargeError, type Patience } from '../wal.ts';
 import type { ObjectWalSettings } from './options.ts';
 
 export interface GroupMemoryOptions {
@@ -47,7 +47,7 @@ export class GroupMemory {
   }
 
   /** As {@link Wal.admit}. */
-  admit(payloadBytes: number, entryCount: number): Promise<void> | undefined {
+  admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     const { settings, headBytes } = this.#options;
     const bytes = worstCaseBytes(
       payloadBytes,
@@ -57,7 +57,7 @@ export class GroupMemory {
       headBytes,
     );
     this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
-    const waiting = this.#admission.enter(bytes, entryCount);
+    const waiting = this.#admission.enter(bytes, entryCount, patience);
     if (waiting !== undefined) this.askForMemory();
     return waiting;
   }

@@ -1,0 +1,82 @@
+import { enableCompileCache } from 'node:module';
+import type { RunningBroker } from '../broker-runtime/src/main.ts';
+import type { FromBroker, ToBroker } from './messages.ts';
+
+// Before anything else is loaded: a start costs a third of the CPU then, and all brokers start at once.
+enableCompileCache();
+const [{ runBroker }, { MillraceError }, { FaultySurroundings }, { summaryOf }] = await Promise.all([
+  import('../broker-runtime/src/main.ts'),
+  import('../broker-runtime/src/base/errors.ts'),
+  import('./faults.ts'),
+  import('./messages.ts'),
+]);
+
+const STATUS_INTERVAL_MS = 500;
+
+/**
+ * One broker of the twin: the same as on an instance, in surroundings that can be broken. Ends with status 0 after a clean
+ * stop, with 1 when it failed; a twin that is gone is a reason to stop cleanly.
+ */
+const surroundings = new FaultySurroundings();
+let broker: RunningBroker | undefined;
+let isStopping = false;
+
+const tell = (message: FromBroker): void => {
+  if (process.connected) process.send?.(message);
+};
+
+async function start(message: ToBroker & { readonly type: 'start' }): Promise<void> {
+  surroundings.set(message.faults);
+  try {
+    broker = await runBroker(
+      message.config,
+      { format: 'json' },
+      {
+        network: (real) => surroundings.network(real),
+        objects: (real) => surroundings.objects(real),
+      },
+    );
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  const running = broker;
+  const { address, internalAddress } = running;
+  tell({ type: 'status', status: summaryOf(running) });
+  tell({ type: 'ready', address, internalAddress });
+  setInterval(() => tell({ type: 'status', status: summaryOf(running) }), STATUS_INTERVAL_MS);
+  fail(await running.failed);
+}
+
+function fail(error: unknown): void {
+  if (isStopping) return;
+  isStopping = true;
+  const code = error instanceof MillraceError ? error.code : 'ERROR';
+  const text = error instanceof Error ? error : new Error(String(error));
+  // A user's mistake is one line; anything else is ours and shows where it came from.
+  const message = error instanceof MillraceError ? text.message : (text.stack ?? text.message);
+  if (!process.connected) process.exit(1);
+  process.send?.({ type: 'failed', code, message } satisfies FromBroker, () => process.exit(1));
+}
+
+async function stop(drain: boolean): Promise<void> {
+  if (isStopping) return;
+  isStopping = true;
+  try {
+    await broker?.close({ drain });
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+process.on('message', (message: ToBroker) => {
+  if (message.type === 'start') void start(message);
+  else if (message.type === 'faults') surroundings.set(message.faults);
+  else void stop(message.drain);
+});
+process.on('disconnect', () => void stop(false));
+process.on('SIGTERM', () => void stop(true));
+// A terminal sends it to the whole group: the twin decides how its brokers stop.
+process.on('SIGINT', () => undefined);

@@ -247,7 +247,7 @@ export class Broker {
     };
     const server = new KafkaServer(services, allApis(), { onFatal: onFailed });
     const { commands } = cluster.member;
-    const moves = new PartitionMoves({ env, nodeId, partitions, commands });
+    const moves = new PartitionMoves({ env, nodeId, partitions, commands, metadata });
     const takeovers = new Takeovers({
       env,
       self: cluster.member.self,

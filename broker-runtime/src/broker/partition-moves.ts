@@ -1,6 +1,6 @@
 import { ClosedError, messageOf } from '../base/errors.ts';
 import type { PartitionSet } from '../log/partitions.ts';
-import type { Partition, Topic } from '../metadata/cluster-metadata.ts';
+import type { ClusterMetadata, Partition, Topic } from '../metadata/cluster-metadata.ts';
 import type { Commands } from '../metadata/commands.ts';
 import type { Env } from '../ports/env.ts';
 
@@ -14,6 +14,7 @@ export interface PartitionMovesParts {
   readonly nodeId: number;
   readonly partitions: Pick<PartitionSet, 'release'>;
   readonly commands: Commands;
+  readonly metadata: Pick<ClusterMetadata, 'topicById'>;
 }
 
 /**
@@ -22,8 +23,7 @@ export interface PartitionMovesParts {
  */
 export class PartitionMoves {
   readonly #parts: PartitionMovesParts;
-  /** With the topic as metadata showed it last while its partition was being let go of. */
-  readonly #underWay = new Map<string, { newest: Topic | undefined }>();
+  readonly #underWay = new Set<string>();
   readonly #waiting: { readonly key: string; readonly topic: Topic; readonly partition: Partition }[] = [];
   #releasing = 0;
 
@@ -36,10 +36,8 @@ export class PartitionMoves {
     for (const partition of topic.partitions) {
       const { leaderId, leaderEpoch, movingTo, index } = partition;
       const key = `${topic.id}/${index}/${leaderEpoch}`;
-      const underWay = this.#underWay.get(key);
-      if (underWay !== undefined) underWay.newest = topic;
-      if (underWay !== undefined || movingTo === undefined || leaderId !== this.#parts.nodeId) continue;
-      this.#underWay.set(key, { newest: undefined });
+      if (movingTo === undefined || leaderId !== this.#parts.nodeId || this.#underWay.has(key)) continue;
+      this.#underWay.add(key);
       this.#waiting.push({ key, topic, partition });
     }
     this.#startWaiting();
@@ -50,22 +48,22 @@ export class PartitionMoves {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#releasing++;
-      void this.#release(next.topic, next.partition).then((again) => {
-        // A move that was called off and begun anew meanwhile needs its own release.
-        const newest = this.#underWay.get(next.key)?.newest ?? again;
+      void this.#release(next.topic, next.partition).then((mayFollow) => {
         this.#underWay.delete(next.key);
         this.#releasing--;
-        if (newest !== undefined) this.follow(newest);
+        // A move that was called off and begun anew meanwhile, and one that failed, need a release of their own.
+        const topic = this.#parts.metadata.topicById(next.topic.id);
+        if (topic !== undefined && mayFollow) this.follow(topic);
         this.#startWaiting();
       });
     }
   }
 
-  /** @returns the topic when it failed and is to be tried again */
+  /** @returns false when it was closed under it: with the topic, or with this broker */
   async #release(
     topic: Topic,
     { index, leaderEpoch, dataStreamId, stateStreamId }: Partition,
-  ): Promise<Topic | undefined> {
+  ): Promise<boolean> {
     const { env, partitions, commands } = this.#parts;
     const begunMs = env.clock.monotonicMs();
     try {
@@ -80,17 +78,15 @@ export class PartitionMoves {
         closeMs: Math.round(closedMs - begunMs),
         commitMs: Math.round(env.clock.monotonicMs() - closedMs),
       });
-      return undefined;
     } catch (error) {
-      // It dies with this broker.
-      if (error instanceof ClosedError) return undefined;
+      if (error instanceof ClosedError) return false;
       env.events.error('partition.release-failed', {
         topic: topic.name,
         partition: index,
         reason: messageOf(error),
       });
       await env.clock.sleep(RETRY_MS);
-      return topic;
     }
+    return true;
   }
 }

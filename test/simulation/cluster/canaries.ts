@@ -32,7 +32,8 @@ const KEPT_ENTRIES = 5;
 const OLD_OBJECTS_MS = 2_000;
 
 /** Three neighbours that lose sight of each other, and a disk that holds writes for longer than a session. */
-const fenced = (...kinds: FaultKind[]) => plan({ kinds, sessionTimeoutMs: 1_500, troubleMs: 30_000 });
+const fenced = (...kinds: FaultKind[]) =>
+  plan({ kinds, sessionTimeoutMs: 1_500, troubleMs: 40_000, leastPaceMs: 4_000 });
 const uploading = plan({ kinds: ['store-unsure', 'kill'], troubleMs: 20_000 });
 
 export const CANARIES: readonly Canary[] = [

@@ -43,16 +43,18 @@ export class FaultInjector {
   readonly #world: ClusterWorld;
   readonly #random: SimRandom;
   readonly #kinds: readonly FaultKind[];
+  readonly #leastPaceMs: number;
   #storeChance = 0;
   #isOutage = false;
   #isCorrupting = false;
   #isOver = false;
   readonly #pending: Promise<unknown>[] = [];
 
-  constructor(world: ClusterWorld, random: SimRandom, kinds: readonly FaultKind[]) {
+  constructor(world: ClusterWorld, random: SimRandom, kinds: readonly FaultKind[], leastPaceMs = 1) {
     this.#world = world;
     this.#random = random;
     this.#kinds = kinds;
+    this.#leastPaceMs = leastPaceMs;
     world.storeFaults = (operation) => this.#storeFault(operation);
   }
 
@@ -67,9 +69,9 @@ export class FaultInjector {
         await clock.sleep(windowEndMs - clock.monotonicMs());
         continue;
       }
-      const paceMs = this.#random.between(300, 4_000);
+      const paceMs = this.#leastPaceMs + this.#random.between(400, 6_000);
       while (clock.monotonicMs() < windowEndMs && !this.#world.isBroken()) {
-        await clock.sleep(this.#random.between(1, paceMs));
+        await clock.sleep(this.#random.between(this.#leastPaceMs, paceMs));
         const kind = this.#kinds[this.#random.below(this.#kinds.length)];
         if (kind !== undefined) this.#inject(kind);
       }

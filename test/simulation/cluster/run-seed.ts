@@ -16,6 +16,8 @@ export interface SeedPlan extends ClusterPlan {
   readonly producerPauseMs: number;
   readonly kinds: readonly FaultKind[];
   readonly troubleMs: number;
+  /** Between two faults; default: as the seed draws it. */
+  readonly leastPaceMs?: number;
 }
 
 export interface SeedResult {
@@ -34,7 +36,8 @@ export interface SeedResult {
 /** Draws everything of a seed: how many brokers where, how small the limits, which faults (protocol swarm). */
 export function drawPlan(seed: number): SeedPlan {
   const random = new SimRandom(seed ^ 0x5eed);
-  const brokers = random.between(1, 5);
+  // One alone has a simulation of its own; here it is there for what the others do not reach.
+  const brokers = random.chance(0.1) ? 1 : random.between(2, 5);
   const zoneCount = random.between(1, Math.min(3, brokers));
   const zones = Array.from({ length: brokers }, (_, n) => `zone-${'abc'[n % zoneCount] ?? 'a'}`);
   const topics = Array.from({ length: random.between(1, 3) }, (_, n) => ({
@@ -72,7 +75,7 @@ export async function runSeed(
 ): Promise<SeedResult> {
   const world = new ClusterWorld(seed, { ...plan, sabotage });
   const workload = new Workload(world);
-  const faults = new FaultInjector(world, world.random.fork(), plan.kinds);
+  const faults = new FaultInjector(world, world.random.fork(), plan.kinds, plan.leastPaceMs);
   const onStray = (error: unknown): void => {
     world.violate(
       `nobody handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,

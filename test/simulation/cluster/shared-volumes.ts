@@ -3,7 +3,7 @@ import { invariant } from '../../../broker-runtime/src/base/errors.ts';
 import type { NodeRef } from '../../../broker-runtime/src/metadata/cluster-metadata.ts';
 import type { Env } from '../../../broker-runtime/src/ports/env.ts';
 import { reservationKey, type Reservation } from '../../../broker-runtime/src/ports/reservation.ts';
-import type { takeVolume} from '../../../broker-runtime/src/wal/fence.ts';
+import type { takeVolume } from '../../../broker-runtime/src/wal/fence.ts';
 import { type FenceProof } from '../../../broker-runtime/src/wal/fence.ts';
 import { watchReservation } from '../../../broker-runtime/src/wal/reservation-watch.ts';
 import type { SimDisk } from '../world/sim-block-device.ts';

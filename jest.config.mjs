@@ -1,6 +1,10 @@
+import { availableParallelism } from 'node:os';
+
 /** Tests run as CommonJS through SWC: fast, and no experimental module flags. */
 export default {
   testEnvironment: 'node',
+  // On two cores jest would leave one idle.
+  maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   // Slow suites are commands of their own; see CONTRIBUTING.md.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { CANARIES } from './cluster/canaries.ts';
-import { hunt } from './cluster/hunt.ts';
+import { CANARIES } from '../simulation/cluster/canaries.ts';
+import { hunt } from '../simulation/cluster/hunt.ts';
 
 /** A canary that lives longer shows that the simulation has become blind. */
 const MAX_SEEDS = 8;

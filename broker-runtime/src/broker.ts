@@ -146,7 +146,8 @@ export class Broker {
       hasFailed = true;
       failure.resolve(error);
     };
-    const cluster = await ClusterNode.open(world, { ...options, onFailed });
+    const leaseOutlivesBucket = world.volumes !== 'object';
+    const cluster = await ClusterNode.open(world, { ...options, leaseOutlivesBucket, onFailed });
     try {
       return await Broker.#serve(cluster, world, options, { failure, hasFailed: () => hasFailed, onFailed });
     } catch (error) {

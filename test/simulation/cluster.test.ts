@@ -17,6 +17,11 @@ describe('several brokers, one bucket, under faults', () => {
     120_000,
   );
 
+  test('failure class: a node that was cut off from the bucket and the controller went on answering (I8, seed 109)', async () => {
+    const { violations } = await runSeed(109, drawPlan(109));
+    expect(violations).toEqual([]);
+  }, 120_000);
+
   test('a seed replays its run event by event', async () => {
     const plan = { ...drawPlan(7), troubleMs: 5_000 };
     const first = await runSeed(7, plan);

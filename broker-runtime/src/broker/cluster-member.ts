@@ -29,6 +29,11 @@ export interface ClusterMemberParts {
   readonly link: ControllerLink;
   readonly follower: LogFollower;
   readonly sessionTimeoutMs: number;
+  /**
+   * The node's WAL is on a volume, which says itself who may write: the lease does not run out while the bucket is out of
+   * reach. A WAL in the bucket gains nothing by that, and a dead node would answer from what it last knew (I8).
+   */
+  readonly leaseOutlivesBucket: boolean;
   /** This life of the node is over; nothing may be acknowledged any more. Called once. */
   readonly onFenced: (error: Error) => void;
 }
@@ -131,7 +136,7 @@ export class ClusterMember {
   }
 
   async #sendHeartbeats(node: NodeRef): Promise<void> {
-    const { env, link, sessionTimeoutMs } = this.#parts;
+    const { env, link, sessionTimeoutMs, leaseOutlivesBucket } = this.#parts;
     const { signal } = this.#closing;
     const intervalMs = sessionTimeoutMs / HEARTBEATS_PER_SESSION;
     while (!signal.aborted) {
@@ -161,8 +166,9 @@ export class ClusterMember {
           return;
         }
         // Whoever leads is asked of the bucket. Any other trouble proves nothing about it.
-        if (error instanceof BucketUnreachableError) this.lease.bucketLost(sent);
-        else if (error instanceof NoControllerError) this.lease.bucketLost(undefined);
+        if (error instanceof BucketUnreachableError) {
+          if (leaseOutlivesBucket) this.lease.bucketLost(sent);
+        } else if (error instanceof NoControllerError) this.lease.bucketLost(undefined);
       }
       const untilNextMs = sent.monotonicMs + intervalMs - env.clock.monotonicMs();
       await env.clock.sleep(Math.max(PAUSE.firstMs, untilNextMs), signal).catch(() => undefined);

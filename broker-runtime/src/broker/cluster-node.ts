@@ -33,6 +33,8 @@ export interface ClusterNodeOptions {
   readonly nodeId: number;
   readonly internalListen: Address;
   readonly settings: Readonly<Record<string, string>>;
+  /** See {@link ClusterMemberParts}. */
+  readonly leaseOutlivesBucket: boolean;
   /** This process cannot go on. */
   readonly onFailed: (error: Error) => void;
 }
@@ -89,7 +91,15 @@ export class ClusterNode {
     seat.start();
     follower = await followLog(env, objects, images);
     const link = new ControllerLink({ env, network, leader: () => seat.leader() });
-    const member = new ClusterMember({ env, nodeId, link, follower, sessionTimeoutMs, onFenced: onFailed });
+    const member = new ClusterMember({
+      env,
+      nodeId,
+      link,
+      follower,
+      sessionTimeoutMs,
+      leaseOutlivesBucket: options.leaseOutlivesBucket,
+      onFenced: onFailed,
+    });
     const metadata = new FollowedMetadata({
       image: images.metadata,
       commands: member.commands,

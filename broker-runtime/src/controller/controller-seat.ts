@@ -55,11 +55,6 @@ export class ControllerSeat {
     return this.#election.currentLeader();
   }
 
-  /** The connection to the controller broke: perhaps the lease is free. */
-  lookNow(): void {
-    this.#election.lookNow();
-  }
-
   /** Gives the seat to whoever wants it next. */
   close(): Promise<void> {
     return this.#election.stop();

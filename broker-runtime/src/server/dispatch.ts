@@ -1,7 +1,7 @@
 import { InvariantViolation, MillraceError } from '../base/errors.ts';
 import { ApiKey, apiOf, isSupported } from '../wire/api-keys.ts';
 import { DecodeError, MessageReader, decodeMessage } from '../wire/codec.ts';
-import { Errors } from '../wire/errors.ts';
+import { Errors, type ErrorCode } from '../wire/errors.ts';
 import { encodeResponse, readRequestHeader, type RequestHeader } from '../wire/headers.ts';
 import type { EncodableFields, Fields } from '../wire/schema.ts';
 import { UnanswerableError, type Api, type Handler } from './api.ts';
@@ -115,21 +115,27 @@ export class Dispatcher {
       exchange.fault('unanswerable-error', error.message);
     } else {
       this.#onFailure({ apiKey: api.key, apiVersion, error });
-      if (!this.#answerFailure(exchange, request)) exchange.fault('failed-request', describe(error));
+      if (!this.#answerFailure(exchange, request, error)) exchange.fault('failed-request', describe(error));
     }
   }
 
   /** @returns false when the response has no place for an error, or cannot be encoded */
-  #answerFailure(exchange: Exchange, request: unknown): boolean {
+  #answerFailure(exchange: Exchange, request: unknown, error: unknown): boolean {
     const failure = exchange.api.failure;
     if (failure === undefined || request === undefined || exchange.reply !== undefined) return false;
     try {
-      this.#answer(exchange, exchange.apiVersion, failure(Errors.UNKNOWN_SERVER_ERROR, request));
+      this.#answer(exchange, exchange.apiVersion, failure(errorCodeOf(error), request));
       return true;
     } catch {
       return false;
     }
   }
+}
+
+/** Clients send again after a timeout, and give up on what they do not know. */
+function errorCodeOf(error: unknown): ErrorCode {
+  const isUnreachable = error instanceof MillraceError && error.code === 'CONTROLLER_UNREACHABLE';
+  return isUnreachable ? Errors.REQUEST_TIMED_OUT : Errors.UNKNOWN_SERVER_ERROR;
 }
 
 function describe(error: unknown): string {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
+import { barePath, type BareFigures } from './bare-path.ts';
 import { besideKafka, type BrokerFigures, KAFKA_PORT } from './beside-kafka.ts';
 import type { Throughput } from './load.ts';
 import { type StartFigures, startWithManyPartitions } from './start.ts';
@@ -88,6 +89,21 @@ function comparison(
   return ['| what | Millrace | Apache Kafka | ratio | better |', '| --- | --- | --- | --- | --- |', ...rows];
 }
 
+/** Beside what cannot be saved: how much of the CPU is the broker's own doing. */
+function bareTable(bare: BareFigures, millrace: BrokerFigures, withoutUploads: Throughput): string[] {
+  const row = (what: string, ours: number, floor: number) =>
+    `| ${what} | ${ours.toFixed(2)} | ${floor.toFixed(2)} | ${ratio(ours, floor)} |`;
+  return [
+    '| what | Millrace | bare path | ratio |',
+    '| --- | --- | --- | --- |',
+    row('produce without uploads, CPU s/GiB', withoutUploads.cpuSecondsPerGib, bare.produce),
+    row('produce with uploads, CPU s/GiB', millrace.produce.cpuSecondsPerGib, bare.produceAndUpload),
+    row('fetch of the tail, CPU s/GiB', millrace.fetch.cpuSecondsPerGib, bare.tail),
+    row('catch-up read, CPU s/GiB', millrace.catchUpAlone.cpuSecondsPerGib, bare.catchUp),
+    row('request of one 1 KiB record, CPU µs', millrace.requestCpuUs, bare.requestCpuUs),
+  ];
+}
+
 function walTable(figures: readonly WalFigures[]): string[] {
   return [
     '| write | depth | throughput, WAL / fio | p99, WAL / fio |',
@@ -103,6 +119,8 @@ async function main(): Promise<void> {
   const loadBefore = loadavg()[0] ?? NaN;
   progress('the WAL beside fio');
   const wal = await walBesideFio(progress);
+  progress('the bare path');
+  const bare = await barePath();
   progress('start with 1,000 partitions');
   const start = await startWithManyPartitions(KAFKA_PORT);
   progress('produce without uploads');
@@ -112,7 +130,11 @@ async function main(): Promise<void> {
     cwd: ROOT,
     encoding: 'utf8',
   }).trim();
-  const tables = { wal: walTable(wal), kafka: comparison(millrace, kafka, start, withoutUploads) };
+  const tables = {
+    wal: walTable(wal),
+    bare: bareTable(bare, millrace, withoutUploads),
+    kafka: comparison(millrace, kafka, start, withoutUploads),
+  };
   const old = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
   const byHand = old.includes(BY_HAND) ? old.slice(old.indexOf(BY_HAND)) : `${BY_HAND}\n`;
   writeFileSync(
@@ -131,6 +153,13 @@ rest.
 
 ${tables.wal.join('\n')}
 
+## Beside the bare path
+
+A Node process of \`bench/bare-server.ts\` that does to the same bytes what every broker must (receive, checksum, copy into
+aligned memory, direct write; or read, checksum, send) and knows no protocol. What is above 1 is the broker.
+
+${tables.bare.join('\n')}
+
 ## Beside Apache Kafka, same clients
 
 ${tables.kafka.join('\n')}
@@ -138,7 +167,16 @@ ${tables.kafka.join('\n')}
 ${byHand}`,
   );
   console.log(
-    ['', ...tables.wal, '', ...tables.kafka, '', `written: ${path.relative(process.cwd(), PAGE)}`].join('\n'),
+    [
+      '',
+      ...tables.wal,
+      '',
+      ...tables.bare,
+      '',
+      ...tables.kafka,
+      '',
+      `written: ${path.relative(process.cwd(), PAGE)}`,
+    ].join('\n'),
   );
 }
 

@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvariantViolation } from '../../broker-runtime/src/base/errors.ts';
+import { ControllerUnreachableError } from '../../broker-runtime/src/broker/remote-commands.ts';
 import { UnanswerableError } from '../../broker-runtime/src/server/api.ts';
 import type { CloseReason } from '../../broker-runtime/src/server/close-reason.ts';
+import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import {
   ApiVersionsRequest,
   ApiVersionsResponse,
@@ -161,6 +163,17 @@ describe('faults of a handler', () => {
       expect(rig.env.events.named('server.request-failed')).toHaveLength(1);
     },
   );
+
+  test('a controller that cannot be reached is a timeout, which clients repeat', async () => {
+    const rig = await serverWith({
+      beat: failing(new ControllerUnreachableError('no answer')),
+      failure: true,
+    });
+    const client = await rig.connect();
+    expect(await rig.run(client.call(Heartbeat, 4, beat('async')))).toMatchObject({
+      errorCode: Errors.REQUEST_TIMED_OUT,
+    });
+  });
 
   test.each(['sync', 'async'])('close the connection where it cannot (%s)', async (how) => {
     const rig = await serverWith({ beat: failing(new Error('boom')) });

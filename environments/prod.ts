@@ -1,0 +1,30 @@
+import type { Environment } from '../lib/environment/environment.ts';
+
+/** Two slots a zone on shared io2 volumes, one instance of each zone never spot, a copy of the data in a second region. */
+export const prod: Environment = {
+  name: 'prod',
+  tier: 'prod',
+  account: '333333333333',
+  region: 'us-east-1',
+  zones: ['us-east-1a', 'us-east-1b', 'us-east-1c'],
+  slotsPerZone: 2,
+  instances: {
+    architecture: 'arm64',
+    types: ['m7g.large', 'm8g.large', 'r7g.large', 'r8g.large'],
+    onDemandBasePerZone: 1,
+    spotPercent: 100,
+  },
+  wal: { kind: 'block-shared', sizeGiB: 16, iops: 1000 },
+  recovery: { region: 'us-west-2', storageClass: 'STANDARD_IA' },
+  clients: { allowedCidrs: ['10.60.0.0/16'], acceptPlaintext: true },
+  scaling: {
+    minPerZone: 1,
+    maxPerZone: 2,
+    schedule: [
+      { name: 'morning', cron: '0 6 * * 1-5', perZone: 2 },
+      { name: 'evening', cron: '0 20 * * 1-5', perZone: 1 },
+    ],
+  },
+  alarms: { topicArn: 'arn:aws:sns:us-east-1:333333333333:operators' },
+  brokerSettings: { 'auto.create.topics.enable': 'false', 'num.partitions': '6' },
+};

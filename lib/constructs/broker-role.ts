@@ -1,0 +1,104 @@
+import { Stack } from 'aws-cdk-lib';
+import {
+  type IManagedPolicy,
+  ManagedPolicy,
+  PermissionsBoundary,
+  PolicyStatement,
+  Role,
+  ServicePrincipal,
+} from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+import { acknowledgeWildcards, partitionInFindings } from './acknowledge.ts';
+import { CLUSTER_TAG } from '../instance-contract.ts';
+
+export interface BrokerRoleProps {
+  readonly cluster: string;
+  /** Whose volume calls are allowed; with the object WAL there are none. */
+  readonly attachesVolumes: boolean;
+  readonly hostedZoneId: string;
+  /** The domain below which brokers write their names. */
+  readonly domain: string;
+  readonly groupNames: readonly string[];
+  /** @default - none */
+  readonly permissionsBoundaryArn?: string;
+}
+
+/**
+ * What an instance may do, and nothing else: attach the cluster's volumes to the cluster's instances, write names below its
+ * domain, finish its own groups' hooks. The bucket and the bundle grant themselves.
+ */
+export class BrokerRole extends Construct {
+  readonly role: Role;
+
+  constructor(scope: Construct, id: string, props: BrokerRoleProps) {
+    super(scope, id);
+    const { cluster, attachesVolumes, hostedZoneId, domain, groupNames, permissionsBoundaryArn } = props;
+    const { partition, account, region } = Stack.of(this);
+    const volumesAndInstances = (of: string): string[] =>
+      ['volume', 'instance'].map((kind) => `arn:${of}:ec2:${region}:${account}:${kind}/*`);
+    const groupArn = (of: string, name: string): string =>
+      `arn:${of}:autoscaling:${region}:${account}:autoScalingGroup:*:autoScalingGroupName/${name}`;
+    this.role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('ec2.amazonaws.com'),
+      description: `Brokers of the Millrace cluster ${cluster}`,
+    });
+    if (permissionsBoundaryArn !== undefined) {
+      const boundary: IManagedPolicy = ManagedPolicy.fromManagedPolicyArn(
+        this,
+        'Boundary',
+        permissionsBoundaryArn,
+      );
+      PermissionsBoundary.of(this.role).apply(boundary);
+    }
+    const ofCluster = { StringEquals: { [`aws:ResourceTag/${CLUSTER_TAG}`]: cluster } };
+    const describes = attachesVolumes
+      ? ['ec2:DescribeVolumes', 'ec2:DescribeInstances']
+      : ['ec2:DescribeInstances'];
+    this.role.addToPolicy(new PolicyStatement({ sid: 'See', actions: describes, resources: ['*'] }));
+    if (attachesVolumes) {
+      this.role.addToPolicy(
+        new PolicyStatement({
+          sid: 'AttachOurVolumes',
+          actions: ['ec2:AttachVolume', 'ec2:DetachVolume'],
+          resources: volumesAndInstances(partition),
+          conditions: ofCluster,
+        }),
+      );
+    }
+    this.role.addToPolicy(
+      new PolicyStatement({
+        sid: 'FinishHooks',
+        actions: ['autoscaling:CompleteLifecycleAction', 'autoscaling:SetInstanceHealth'],
+        resources: groupNames.map((name) => groupArn(partition, name)),
+      }),
+    );
+    this.role.addToPolicy(
+      new PolicyStatement({
+        sid: 'WriteOurNames',
+        actions: ['route53:ChangeResourceRecordSets'],
+        resources: [`arn:${partition}:route53:::hostedzone/${hostedZoneId}`],
+        conditions: {
+          'ForAllValues:StringLike': {
+            'route53:ChangeResourceRecordSetsNormalizedRecordNames': [`b*.${domain}`],
+          },
+          'ForAllValues:StringEquals': { 'route53:ChangeResourceRecordSetsRecordTypes': ['A'] },
+        },
+      }),
+    );
+    acknowledgeWildcards(this.role, {
+      'Resource::*': 'Describe calls know no resources (IAM: EC2 actions).',
+      ...Object.fromEntries(
+        volumesAndInstances(partitionInFindings(this)).map((arn) => [
+          `Resource::${arn}`,
+          'Bound to the cluster by the tag in the condition.',
+        ]),
+      ),
+      ...Object.fromEntries(
+        groupNames.map((name) => [
+          `Resource::${groupArn(partitionInFindings(this), name)}`,
+          'The wildcard is the id that AWS gives a group; its name is ours.',
+        ]),
+      ),
+    });
+  }
+}

@@ -1,0 +1,54 @@
+import { CfnDeletionPolicy, Tags } from 'aws-cdk-lib';
+import { CfnVolume } from 'aws-cdk-lib/aws-ec2';
+import { Construct } from 'constructs';
+import { CLUSTER_TAG, NODE_ID_TAG } from '../instance-contract.ts';
+
+export interface WalVolumesProps {
+  /** The value of the tag by which instances find their volumes. */
+  readonly cluster: string;
+  /** A volume each; a volume cannot leave its zone. */
+  readonly slots: readonly { readonly nodeId: number; readonly zone: string }[];
+  /** GiB of each. */
+  readonly sizeGiB: number;
+  /** Of each; up to 1,000 a GiB. */
+  readonly iops: number;
+  /** @default - kept when the stack goes */
+  readonly removal?: 'retain' | 'destroy';
+}
+
+/**
+ * The write-ahead logs: an encrypted io2 Multi-Attach volume for each slot. Instances attach them after boot, because no
+ * launch template can (EBS: Multi-Attach); CloudFormation only makes them, and cannot change size or IOPS of a
+ * Multi-Attach volume afterwards (use ModifyVolume).
+ *
+ * Made of the L1 construct: the L2 refuses more than 500 IOPS per GiB, io2 Block Express takes 1,000.
+ */
+export class WalVolumes extends Construct {
+  /** By node id. */
+  readonly volumeIds: ReadonlyMap<number, string>;
+
+  constructor(scope: Construct, id: string, props: WalVolumesProps) {
+    super(scope, id);
+    const { cluster, slots, sizeGiB, iops, removal = 'retain' } = props;
+    this.volumeIds = new Map(
+      slots.map(({ nodeId, zone }) => {
+        // The node id is in the logical id: a slot that is added or removed replaces no other slot's volume.
+        const volume = new CfnVolume(this, `Node${nodeId}`, {
+          availabilityZone: zone,
+          volumeType: 'io2',
+          size: sizeGiB,
+          iops,
+          multiAttachEnabled: true,
+          encrypted: true,
+        });
+        const policy = removal === 'retain' ? CfnDeletionPolicy.RETAIN : CfnDeletionPolicy.DELETE;
+        volume.cfnOptions.deletionPolicy = policy;
+        volume.cfnOptions.updateReplacePolicy = policy;
+        Tags.of(volume).add(CLUSTER_TAG, cluster);
+        Tags.of(volume).add(NODE_ID_TAG, String(nodeId));
+        Tags.of(volume).add('Name', `millrace-${cluster}-wal-${nodeId}`);
+        return [nodeId, volume.ref] as const;
+      }),
+    );
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * One environment: everything the stacks, the local twin, the cost table and the drills need to know. A user copies a file
+ * of `environments/`, changes what is theirs, and nothing else has parameters.
+ *
+ * Sizes are per zone or per slot, never totals, so that an added zone or slot changes nothing else.
+ */
+export interface Environment {
+  /** Lower-case letters, digits and dashes, up to 20: stacks, buckets and names in DNS begin with it. */
+  readonly name: string;
+  /**
+   * `prod` refuses what is weak: data that a deleted stack takes along, no second region, nobody who hears alarms.
+   * @default 'dev'
+   */
+  readonly tier?: 'dev' | 'prod';
+  /** Twelve digits. Written out, so that `cdk synth` needs neither credentials nor lookups. */
+  readonly account: string;
+  readonly region: string;
+  /** At least three zones of the region, by name. A zone id differs between accounts, a name is what this account says. */
+  readonly zones: readonly string[];
+  /**
+   * Slots of each zone: a slot is a node id with its WAL volume, claimed by an instance at boot. Two let a neighbour take
+   * over at once; with one, the log of a failed broker waits for the replacement instance.
+   * @default 2
+   */
+  readonly slotsPerZone?: number;
+  /** @default - arm64, t4g.medium in dev and m7g.large and its like in prod */
+  readonly instances?: InstanceOptions;
+  /** @default - block-shared, 8 GiB, 500 IOPS */
+  readonly wal?: WalOptions;
+  /** @default - a bucket named after environment, account and region, kept when the stack goes */
+  readonly data?: DataOptions;
+  /** The second region. @default - none; prod needs one */
+  readonly recovery?: RecoveryOptions;
+  /** @default - a new VPC, 10.60.0.0/16 */
+  readonly network?: NewNetwork | ExistingNetwork;
+  /** @default - a private zone, NAME.millrace.internal */
+  readonly dns?: DnsOptions;
+  readonly clients: ClientOptions;
+  /** @default - no changes of size by themselves */
+  readonly scaling?: ScalingOptions;
+  /** @default - alarms are made and tell nobody; prod needs somebody */
+  readonly alarms?: AlarmOptions;
+  /** Of every resource. @default - only the kit's own */
+  readonly tags?: Readonly<Record<string, string>>;
+  /** Policy that bounds every role of the kit. @default - none */
+  readonly permissionsBoundaryArn?: string;
+  /** Kafka broker settings by their Kafka names, such as `num.partitions`. @default - the broker's */
+  readonly brokerSettings?: Readonly<Record<string, string>>;
+}
+
+export type Architecture = 'arm64' | 'x86_64';
+
+export interface InstanceOptions {
+  /** @default 'arm64' */
+  readonly architecture?: Architecture;
+  /**
+   * Nitro types of that architecture, the wanted ones first. Several make spot capacity likelier.
+   * @default - by tier
+   */
+  readonly types?: readonly string[];
+  /** Instances of each zone that are never spot. @default 0 */
+  readonly onDemandBasePerZone?: number;
+  /** Of the instances above the base. @default 100 */
+  readonly spotPercent?: number;
+}
+
+export interface WalOptions {
+  /**
+   * `block-shared`: io2 Multi-Attach volumes, about a millisecond, and the loss of a zone loses what is not uploaded yet.
+   * `object`: in the bucket, tens of milliseconds, a zone loss loses nothing.
+   * @default 'block-shared'
+   */
+  readonly kind?: 'block-shared' | 'object';
+  /** Of each slot's volume. @default 8 */
+  readonly sizeGiB?: number;
+  /** Of each slot's volume; this is what io2 costs. @default 500 */
+  readonly iops?: number;
+}
+
+export interface DataOptions {
+  /** @default - millrace-NAME-ACCOUNT-REGION */
+  readonly bucketName?: string;
+  /** Days that overwritten and deleted versions of objects are kept. @default 7 */
+  readonly noncurrentDays?: number;
+  /** What becomes of bucket and volumes when their stack is deleted. @default 'retain' */
+  readonly removal?: 'retain' | 'destroy';
+  /** The second key: `destroy` needs the environment's name here, else it is an error. @default - none */
+  readonly confirmDestroy?: string;
+}
+
+export interface RecoveryOptions {
+  readonly region: string;
+  /** Of the replica. @default 'STANDARD_IA' */
+  readonly storageClass?: 'STANDARD' | 'STANDARD_IA' | 'GLACIER_IR';
+  /** Replication Time Control: 15 minutes for 99.9 % of objects, at a price. @default false */
+  readonly replicationTimeControl?: boolean;
+}
+
+export interface NewNetwork {
+  /** /16 to /20, private. @default '10.60.0.0/16' */
+  readonly cidr?: string;
+}
+
+export interface ExistingNetwork {
+  readonly vpcId: string;
+  readonly vpcCidr: string;
+  /** One private subnet of each zone, by zone name. They need a way to S3, EC2, Auto Scaling and Route 53. */
+  readonly subnetIds: Readonly<Record<string, string>>;
+}
+
+export interface DnsOptions {
+  /** The bootstrap name is this, brokers are `b1.` and so on below it. */
+  readonly domain: string;
+  /** Of an existing zone that holds `domain`. @default - a new private zone is made */
+  readonly hostedZoneId?: string;
+}
+
+export interface ClientOptions {
+  /** Who may connect, IPv4 ranges within the VPC or peered with it. */
+  readonly allowedCidrs: readonly string[];
+  /** @default 9092 */
+  readonly port?: number;
+  /**
+   * Brokers speak plain Kafka: no TLS, no authentication yet. `true` says that the network is trusted, and is needed until
+   * they can.
+   */
+  readonly acceptPlaintext: boolean;
+}
+
+export interface ScalingOptions {
+  /** Instances per zone that always run. @default - slotsPerZone */
+  readonly minPerZone?: number;
+  /** At most one for each slot. @default - slotsPerZone */
+  readonly maxPerZone?: number;
+  /** Changes at fixed times. @default - none */
+  readonly schedule?: readonly ScheduledSize[];
+  /** Adds an instance above this mean CPU. @default - none */
+  readonly cpuPercent?: number;
+}
+
+export interface ScheduledSize {
+  /** Letters, digits and dashes. */
+  readonly name: string;
+  /** Five fields, UTC: minute hour day month weekday. */
+  readonly cron: string;
+  readonly perZone: number;
+}
+
+export interface AlarmOptions {
+  /** An SNS topic in the same region. */
+  readonly topicArn: string;
+}

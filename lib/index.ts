@@ -1,0 +1,12 @@
+export type * from './environment/environment.ts';
+export { LIMITS } from './environment/limits.ts';
+export { type ResolvedEnvironment, resolveEnvironment, type Slot, slotsOf } from './environment/resolve.ts';
+export { InvalidEnvironmentError, type Problem, problemsOf } from './environment/validate.ts';
+export { Millrace, type MillraceProps } from './millrace.ts';
+export { BootstrapEndpoint, type BootstrapEndpointProps } from './constructs/bootstrap-endpoint.ts';
+export { BrokerBundle, type BrokerBundleProps } from './constructs/broker-bundle.ts';
+export { BrokerFleet, type BrokerFleetProps } from './constructs/broker-fleet.ts';
+export { BrokerRole, type BrokerRoleProps } from './constructs/broker-role.ts';
+export { StreamBucket, type StreamBucketProps } from './constructs/stream-bucket.ts';
+export { userDataScript, type UserDataProps } from './constructs/user-data.ts';
+export { WalVolumes, type WalVolumesProps } from './constructs/wal-volumes.ts';

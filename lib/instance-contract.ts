@@ -1,0 +1,18 @@
+/**
+ * What templates and instances must agree on. The shape is checked against the broker's by the compiler (`import type`);
+ * the kit imports nothing of the broker that would run.
+ */
+import type {
+  CLUSTER_TAG as ClusterTag,
+  NODE_ID_TAG as NodeIdTag,
+} from '../broker-runtime/src/agent/instance-config.ts';
+
+export type { InstanceConfig } from '../broker-runtime/src/agent/instance-config.ts';
+
+export const CLUSTER_TAG: typeof ClusterTag = 'millrace:cluster';
+export const NODE_ID_TAG: typeof NodeIdTag = 'millrace:node-id';
+
+/** Between brokers; not open to clients. */
+export const INTERNAL_PORT = 9093;
+export const LAUNCH_HOOK = 'millrace-launch';
+export const TERMINATE_HOOK = 'millrace-terminate';

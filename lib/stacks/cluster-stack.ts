@@ -1,0 +1,124 @@
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { Bucket } from 'aws-cdk-lib/aws-s3';
+import { HostedZone, type IHostedZone, PrivateHostedZone } from 'aws-cdk-lib/aws-route53';
+import type { Construct } from 'constructs';
+import { acknowledgeWildcards, partitionInFindings } from '../constructs/acknowledge.ts';
+import { BootstrapEndpoint } from '../constructs/bootstrap-endpoint.ts';
+import { BrokerBundle } from '../constructs/broker-bundle.ts';
+import { BrokerFleet, groupName } from '../constructs/broker-fleet.ts';
+import { BrokerRole } from '../constructs/broker-role.ts';
+import { grantBroker } from '../constructs/stream-bucket.ts';
+import { USER_DATA_MAX_BYTES, userDataScript } from '../constructs/user-data.ts';
+import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
+import { type InstanceConfig, INTERNAL_PORT, LAUNCH_HOOK, TERMINATE_HOOK } from '../instance-contract.ts';
+import type { NetworkStack } from './network-stack.ts';
+
+export interface ClusterStackProps extends StackProps {
+  readonly environment: ResolvedEnvironment;
+  readonly network: NetworkStack;
+  /** The broker in one file: `npm run build` makes it. */
+  readonly bundleFile: string;
+}
+
+/** What runs, and keeps nothing: brokers, their role, the bootstrap name. It can be deleted and made again. */
+export class ClusterStack extends Stack {
+  readonly fleet: BrokerFleet;
+  readonly endpoint: BootstrapEndpoint;
+
+  constructor(scope: Construct, id: string, props: ClusterStackProps) {
+    super(scope, id, props);
+    const { environment, network, bundleFile } = props;
+    const { name, zones, wal, dns, clients, instances, scaling, data } = environment;
+    const groups = Object.fromEntries(zones.map((zone) => [zone, groupName(name, zone)]));
+    const zone = this.#hostedZone(environment, network);
+    const { role } = new BrokerRole(this, 'Role', {
+      cluster: name,
+      attachesVolumes: wal.kind === 'block-shared',
+      hostedZoneId: zone.hostedZoneId,
+      domain: dns.domain,
+      groupNames: Object.values(groups),
+      ...(environment.permissionsBoundaryArn === undefined
+        ? {}
+        : { permissionsBoundaryArn: environment.permissionsBoundaryArn }),
+    });
+    const streams = Bucket.fromBucketName(this, 'Streams', data.bucketName);
+    grantBroker(streams, role);
+    acknowledgeWildcards(role, {
+      [`Resource::arn:${partitionInFindings(this)}:s3:::${data.bucketName}/*`]:
+        'The cluster is everything in its bucket.',
+    });
+    const bundle = new BrokerBundle(this, 'Bundle', { file: bundleFile });
+    bundle.grantRead(role);
+    const brokers = new SecurityGroup(this, 'Brokers', {
+      vpc: network.vpc,
+      description: `Brokers of the Millrace cluster ${name}`,
+    });
+    brokers.addIngressRule(brokers, Port.tcp(INTERNAL_PORT), 'between brokers');
+    const config: InstanceConfig = {
+      cluster: name,
+      region: this.region,
+      bucket: data.bucketName,
+      walKind: wal.kind,
+      slots: slotsOf(environment),
+      groups,
+      launchHook: LAUNCH_HOOK,
+      terminateHook: TERMINATE_HOOK,
+      dns: { hostedZoneId: zone.hostedZoneId, domain: dns.domain },
+      port: clients.port,
+      internalPort: INTERNAL_PORT,
+      settings: environment.brokerSettings,
+    };
+    const userData = userDataScript({
+      region: this.region,
+      bundleBucket: bundle.bucketName,
+      bundleKey: bundle.objectKey,
+      bundleSha256: bundle.sha256,
+      config,
+    });
+    const userDataBytes = Buffer.byteLength(
+      this.resolve(userData) === userData ? userData : JSON.stringify(this.resolve(userData)),
+    );
+    if (userDataBytes > USER_DATA_MAX_BYTES) {
+      throw new Error(
+        `UserDataTooLarge: ${userDataBytes} bytes, allowed ${USER_DATA_MAX_BYTES} (EC2: user-data); use fewer slots or broker settings`,
+      );
+    }
+    this.fleet = new BrokerFleet(this, 'Fleet', {
+      cluster: name,
+      vpc: network.vpc,
+      zones: zones.map((one) => ({ name: one, subnets: network.subnetsOf(one) })),
+      role,
+      securityGroup: brokers,
+      userData,
+      architecture: instances.architecture,
+      instanceTypes: instances.types,
+      onDemandBase: instances.onDemandBasePerZone,
+      spotPercent: instances.spotPercent,
+      minPerZone: scaling.minPerZone,
+      maxPerZone: scaling.maxPerZone,
+      schedule: scaling.schedule,
+      ...(scaling.cpuPercent === undefined ? {} : { cpuPercent: scaling.cpuPercent }),
+    });
+    this.endpoint = new BootstrapEndpoint(this, 'Bootstrap', {
+      cluster: name,
+      vpc: network.vpc,
+      subnets: { subnets: zones.flatMap((one) => network.vpc.selectSubnets(network.subnetsOf(one)).subnets) },
+      targets: [...this.fleet.groups.values()],
+      brokers,
+      port: clients.port,
+      clients: clients.allowedCidrs,
+      zone,
+      domain: dns.domain,
+    });
+    new CfnOutput(this, 'BootstrapServers', { value: `${dns.domain}:${clients.port}` });
+  }
+
+  #hostedZone({ dns }: ResolvedEnvironment, network: NetworkStack): IHostedZone {
+    if (dns.hostedZoneId === undefined) {
+      return new PrivateHostedZone(this, 'Names', { zoneName: dns.domain, vpc: network.vpc });
+    }
+    const { hostedZoneId } = dns;
+    return HostedZone.fromHostedZoneAttributes(this, 'Names', { hostedZoneId, zoneName: dns.domain });
+  }
+}

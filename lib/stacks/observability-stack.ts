@@ -1,0 +1,162 @@
+import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
+import {
+  Alarm,
+  ComparisonOperator,
+  Dashboard,
+  GraphWidget,
+  Metric,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import { groupName } from '../constructs/broker-fleet.ts';
+import { REPLICATION_RULE_ID } from '../constructs/stream-bucket.ts';
+import type { ResolvedEnvironment } from '../environment/resolve.ts';
+import { replicaBucketName } from './recovery-stack.ts';
+import type { StorageStack } from './storage-stack.ts';
+
+export interface ObservabilityStackProps extends StackProps {
+  readonly environment: ResolvedEnvironment;
+  readonly storage: StorageStack;
+}
+
+/** The alarm that stops every experiment: a zone without brokers. */
+export function stopAlarmName({ name }: ResolvedEnvironment): string {
+  return `millrace-${name}-zone-without-brokers`;
+}
+
+const MINUTE = Duration.minutes(1);
+/** A second region that is this far behind is not the recovery that was promised. */
+const REPLICATION_LAG_SECONDS = 900;
+
+interface AlarmSpec {
+  readonly id: string;
+  readonly name: string;
+  /** What it means; each has a section of this name in docs/runbooks.md. */
+  readonly says: string;
+  readonly metric: Metric;
+  readonly threshold: number;
+  readonly minutes: number;
+  readonly when: ComparisonOperator;
+  readonly missing: TreatMissingData;
+}
+
+/** Alarms on what AWS itself reports, each with a runbook, and a dashboard of the same metrics. */
+export class ObservabilityStack extends Stack {
+  readonly alarms: ReadonlyMap<string, Alarm>;
+
+  constructor(scope: Construct, id: string, props: ObservabilityStackProps) {
+    super(scope, id, props);
+    const { environment, storage } = props;
+    const { name, alarmTopicArn } = environment;
+    const topic =
+      alarmTopicArn === undefined ? undefined : Topic.fromTopicArn(this, 'Operators', alarmTopicArn);
+    const specs = [
+      ...zoneAlarms(environment),
+      ...volumeAlarms(environment, storage),
+      ...bucketAlarms(environment),
+    ];
+    this.alarms = new Map(
+      specs.map((spec) => {
+        const alarm = new Alarm(this, spec.id, {
+          alarmName: spec.name,
+          alarmDescription: `${spec.says} Runbook: docs/runbooks.md`,
+          metric: spec.metric,
+          threshold: spec.threshold,
+          evaluationPeriods: spec.minutes,
+          comparisonOperator: spec.when,
+          treatMissingData: spec.missing,
+        });
+        if (topic !== undefined) alarm.addAlarmAction(new SnsAction(topic));
+        return [spec.name, alarm] as const;
+      }),
+    );
+    new Dashboard(this, 'Dashboard', {
+      dashboardName: `millrace-${name}`,
+      widgets: [specs.map(({ says, metric }) => new GraphWidget({ title: says, left: [metric], width: 8 }))],
+    });
+  }
+}
+
+function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
+  const { name, zones, scaling } = environment;
+  const groups = zones.map((zone) => groupName(name, zone));
+  const inService = (group: string): Metric =>
+    new Metric({
+      namespace: 'AWS/AutoScaling',
+      metricName: 'GroupInServiceInstances',
+      dimensionsMap: { AutoScalingGroupName: group },
+      statistic: 'Minimum',
+      period: MINUTE,
+    });
+  const [first = ''] = groups;
+  return [
+    ...zones.map((zone) => ({
+      id: `Short${zone}`,
+      name: `millrace-${name}-too-few-brokers-${zone}`,
+      says: `Fewer brokers than wanted in ${zone} for ten minutes.`,
+      metric: inService(groupName(name, zone)),
+      threshold: scaling.minPerZone,
+      minutes: 10,
+      when: ComparisonOperator.LESS_THAN_THRESHOLD,
+      missing: TreatMissingData.BREACHING,
+    })),
+    {
+      id: 'ZoneWithoutBrokers',
+      name: stopAlarmName(environment),
+      says: 'A zone has had no broker for two minutes.',
+      metric: inService(first),
+      threshold: 1,
+      minutes: 2,
+      when: ComparisonOperator.LESS_THAN_THRESHOLD,
+      missing: TreatMissingData.BREACHING,
+    },
+  ];
+}
+
+function volumeAlarms({ name }: ResolvedEnvironment, { volumes }: StorageStack): AlarmSpec[] {
+  return [...(volumes?.volumeIds ?? [])].map(([nodeId, volumeId]) => ({
+    id: `Stalled${nodeId}`,
+    name: `millrace-${name}-wal-stalled-${nodeId}`,
+    says: `The WAL volume of node ${nodeId} completes no I/O.`,
+    metric: new Metric({
+      namespace: 'AWS/EBS',
+      metricName: 'VolumeStalledIOCheck',
+      dimensionsMap: { VolumeId: volumeId },
+      statistic: 'Maximum',
+      period: MINUTE,
+    }),
+    threshold: 1,
+    minutes: 2,
+    when: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+    missing: TreatMissingData.NOT_BREACHING,
+  }));
+}
+
+function bucketAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
+  const { name, data, recovery } = environment;
+  if (recovery === undefined) return [];
+  return [
+    {
+      id: 'ReplicationLag',
+      name: `millrace-${name}-replication-lag`,
+      says: 'The second region is more than 15 minutes behind.',
+      metric: new Metric({
+        namespace: 'AWS/S3',
+        metricName: 'ReplicationLatency',
+        dimensionsMap: {
+          SourceBucket: data.bucketName,
+          DestinationBucket: replicaBucketName(environment),
+          RuleId: REPLICATION_RULE_ID,
+        },
+        statistic: 'Maximum',
+        period: MINUTE,
+      }),
+      threshold: REPLICATION_LAG_SECONDS,
+      minutes: 5,
+      when: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      missing: TreatMissingData.NOT_BREACHING,
+    },
+  ];
+}

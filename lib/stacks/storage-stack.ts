@@ -1,0 +1,47 @@
+import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { StreamBucket } from '../constructs/stream-bucket.ts';
+import { WalVolumes } from '../constructs/wal-volumes.ts';
+import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
+import { replicaBucketName } from './recovery-stack.ts';
+
+export interface StorageStackProps extends StackProps {
+  readonly environment: ResolvedEnvironment;
+}
+
+/** Everything that holds data: it changes rarely, and other stacks know it by name and tag, never by reference. */
+export class StorageStack extends Stack {
+  readonly bucket: StreamBucket;
+  /** Undefined with the object WAL. */
+  readonly volumes: WalVolumes | undefined;
+
+  constructor(scope: Construct, id: string, props: StorageStackProps) {
+    super(scope, id, props);
+    const { environment } = props;
+    const { name, data, recovery, wal } = environment;
+    this.bucket = new StreamBucket(this, 'Streams', {
+      bucketName: data.bucketName,
+      noncurrentFor: Duration.days(data.noncurrentDays),
+      removal: data.removal,
+      ...(recovery === undefined
+        ? {}
+        : {
+            replica: {
+              bucketName: replicaBucketName(environment),
+              storageClass: recovery.storageClass,
+              timeControl: recovery.replicationTimeControl,
+            },
+          }),
+    });
+    this.volumes =
+      wal.kind === 'object'
+        ? undefined
+        : new WalVolumes(this, 'Wal', {
+            cluster: name,
+            slots: slotsOf(environment),
+            sizeGiB: wal.sizeGiB,
+            iops: wal.iops,
+            removal: data.removal,
+          });
+  }
+}

@@ -104,9 +104,30 @@ export default {
     {
       name: 'kit-does-not-know-the-runtime',
       severity: 'error',
-      from: { path: '^lib/' },
-      to: { path: `^${SRC}/` },
+      from: { path: '^lib/', pathNot: '^lib/instance-contract\\.ts$' },
+      to: { path: '^(broker-runtime|twin|drills|environments|test|bench|bin)/' },
     },
+    {
+      name: 'only-the-contract-knows-the-instance',
+      comment: 'Its types alone: nothing of the broker runs at synth',
+      severity: 'error',
+      from: { path: '^lib/instance-contract\\.ts$' },
+      to: { path: `^${SRC}/agent/instance-config\\.ts$`, dependencyTypesNot: ['type-only'] },
+    },
+    ...[
+      { room: 'environment', below: [] },
+      { room: 'constructs', below: ['environment'] },
+      { room: 'cost', below: ['environment'] },
+      { room: 'stacks', below: ['constructs', 'environment'] },
+    ].map(({ room, below }) => ({
+      name: `floor-of-lib-${room}`,
+      severity: 'error',
+      from: { path: `^lib/${room}/` },
+      to: {
+        path: '^lib/',
+        pathNot: [...[room, ...below].map((name) => `^lib/${name}/`), '^lib/instance-contract\\.ts$'],
+      },
+    })),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -1,4 +1,4 @@
-import { Tags } from 'aws-cdk-lib';
+import { Tags, Validations } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import type { Environment } from './environment/environment.ts';
 import { type ResolvedEnvironment, resolveEnvironment } from './environment/resolve.ts';
@@ -27,7 +27,8 @@ export class Millrace extends Construct {
   /** Undefined without a second region. */
   readonly recovery: RecoveryStack | undefined;
   readonly storage: StorageStack;
-  readonly network: NetworkStack;
+  /** Undefined in a VPC that exists already. */
+  readonly network: NetworkStack | undefined;
   readonly cluster: ClusterStack;
   readonly observability: ObservabilityStack;
   readonly drills: DrillsStack;
@@ -58,10 +59,17 @@ export class Millrace extends Construct {
       ...stackProps('storage', 'bucket and WAL volumes'),
       ...keeps,
     });
-    this.network = new NetworkStack(this, 'Network', stackProps('network', 'VPC and endpoints'));
+    const { network } = environment;
+    this.network =
+      'vpcId' in network
+        ? undefined
+        : new NetworkStack(this, 'Network', {
+            ...stackProps('network', 'VPC and endpoints'),
+            cidr: network.cidr,
+          });
     this.cluster = new ClusterStack(this, 'Cluster', {
       ...stackProps('cluster', 'brokers and their name'),
-      network: this.network,
+      ...(this.network === undefined ? {} : { network: this.network }),
       bundleFile,
     });
     this.observability = new ObservabilityStack(this, 'Observability', {
@@ -74,5 +82,9 @@ export class Millrace extends Construct {
     this.cluster.addStackDependency(this.storage, 'brokers need bucket and volumes');
     this.drills.addStackDependency(this.observability, 'experiments stop on its alarm');
     for (const [key, value] of Object.entries(environment.tags)) Tags.of(this).add(key, value);
+    Validations.of(this).acknowledge({
+      id: 'CloudFormation-Validate::W3010',
+      reason: 'A slot belongs to a zone, and its volume cannot leave it: the environment names them.',
+    });
   }
 }

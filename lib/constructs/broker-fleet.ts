@@ -1,7 +1,7 @@
 import { Duration, Tags, Validations } from 'aws-cdk-lib';
+import type { CfnAutoScalingGroup } from 'aws-cdk-lib/aws-autoscaling';
 import {
   AutoScalingGroup,
-  CfnAutoScalingGroup,
   GroupMetric,
   GroupMetrics,
   OnDemandAllocationStrategy,

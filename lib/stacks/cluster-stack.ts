@@ -8,15 +8,16 @@ import { BootstrapEndpoint } from '../constructs/bootstrap-endpoint.ts';
 import { BrokerBundle } from '../constructs/broker-bundle.ts';
 import { BrokerFleet, groupName } from '../constructs/broker-fleet.ts';
 import { BrokerRole } from '../constructs/broker-role.ts';
+import { importNetwork, type Network } from '../constructs/imported-network.ts';
 import { grantBroker } from '../constructs/stream-bucket.ts';
 import { USER_DATA_MAX_BYTES, userDataScript } from '../constructs/user-data.ts';
 import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
 import { type InstanceConfig, INTERNAL_PORT, LAUNCH_HOOK, TERMINATE_HOOK } from '../instance-contract.ts';
-import type { NetworkStack } from './network-stack.ts';
 
 export interface ClusterStackProps extends StackProps {
   readonly environment: ResolvedEnvironment;
-  readonly network: NetworkStack;
+  /** @default - the environment's existing VPC */
+  readonly network?: Network;
   /** The broker in one file: `npm run build` makes it. */
   readonly bundleFile: string;
 }
@@ -28,7 +29,8 @@ export class ClusterStack extends Stack {
 
   constructor(scope: Construct, id: string, props: ClusterStackProps) {
     super(scope, id, props);
-    const { environment, network, bundleFile } = props;
+    const { environment, bundleFile } = props;
+    const network = props.network ?? importedNetwork(this, environment);
     const { name, zones, wal, dns, clients, instances, scaling, data } = environment;
     const groups = Object.fromEntries(zones.map((zone) => [zone, groupName(name, zone)]));
     const zone = this.#hostedZone(environment, network);
@@ -114,11 +116,18 @@ export class ClusterStack extends Stack {
     new CfnOutput(this, 'BootstrapServers', { value: `${dns.domain}:${clients.port}` });
   }
 
-  #hostedZone({ dns }: ResolvedEnvironment, network: NetworkStack): IHostedZone {
+  #hostedZone({ dns }: ResolvedEnvironment, network: Network): IHostedZone {
     if (dns.hostedZoneId === undefined) {
       return new PrivateHostedZone(this, 'Names', { zoneName: dns.domain, vpc: network.vpc });
     }
     const { hostedZoneId } = dns;
     return HostedZone.fromHostedZoneAttributes(this, 'Names', { hostedZoneId, zoneName: dns.domain });
   }
+}
+
+function importedNetwork(scope: Construct, { network, zones, name }: ResolvedEnvironment): Network {
+  if ('vpcId' in network) return importNetwork(scope, zones, network);
+  throw new Error(
+    `ClusterNetworkMissing: the environment ${name} has no VPC to import; pass the network that was made`,
+  );
 }

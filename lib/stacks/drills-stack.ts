@@ -49,7 +49,7 @@ export class DrillsStack extends Stack {
     );
     role.addToPolicy(
       new PolicyStatement({
-        actions: ['ebs:PauseVolumeIO', 'ec2:PauseVolumeIO'],
+        actions: ['ec2:PauseVolumeIO'],
         resources: [arn('ec2', 'volume/*')],
         conditions: ofCluster,
       }),

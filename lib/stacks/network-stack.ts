@@ -6,62 +6,42 @@ import {
   type IVpc,
   SubnetType,
   type SubnetSelection,
-  Subnet,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
 import type { Construct } from 'constructs';
+import type { Network } from '../constructs/imported-network.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 
 export interface NetworkStackProps extends StackProps {
   readonly environment: ResolvedEnvironment;
+  /** IPv4, /16 to /20: room for some hundred instances in each zone. */
+  readonly cidr: string;
 }
 
-/** Of /16 to /20: room for some hundred instances in each zone. */
+const SUBNETS = 'brokers';
 const SUBNET_MASK = 24;
 
 /**
  * A VPC of three private zones with one NAT gateway a zone for what has no endpoint (Route 53, package repositories beyond S3),
- * a gateway endpoint for S3 (free, carries all data), and interface endpoints for the calls that a failover needs. With an
- * existing VPC nothing is made here.
+ * a gateway endpoint for S3 (free, carries all data), and interface endpoints for the calls that a failover needs. An existing
+ * VPC is imported instead.
  */
-export class NetworkStack extends Stack {
+export class NetworkStack extends Stack implements Network {
   readonly vpc: IVpc;
   readonly #zones: readonly string[];
-  readonly #selections: ReadonlyMap<string, SubnetSelection>;
 
   constructor(scope: Construct, id: string, props: NetworkStackProps) {
     super(scope, id, props);
-    const { network, zones, name } = props.environment;
+    const { cidr, environment } = props;
+    const { zones, name } = environment;
     this.#zones = zones;
-    if ('vpcId' in network) {
-      this.vpc = Vpc.fromVpcAttributes(this, 'Vpc', {
-        vpcId: network.vpcId,
-        vpcCidrBlock: network.vpcCidr,
-        availabilityZones: [...zones],
-      });
-      this.#selections = new Map(
-        zones.map((zone) => {
-          const subnetId = network.subnetIds[zone] ?? '';
-          const subnet = Subnet.fromSubnetAttributes(this, `Subnet-${zone}`, {
-            subnetId,
-            availabilityZone: zone,
-          });
-          Validations.of(subnet).acknowledge({
-            id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
-            reason: 'Nothing here asks for the route table of a subnet that is the user’s.',
-          });
-          return [zone, { subnets: [subnet] }];
-        }),
-      );
-      return;
-    }
     const vpc = new Vpc(this, 'Vpc', {
       vpcName: `millrace-${name}`,
-      ipAddresses: IpAddresses.cidr(network.cidr),
+      ipAddresses: IpAddresses.cidr(cidr),
       availabilityZones: [...zones],
       restrictDefaultSecurityGroup: false,
       subnetConfiguration: [
-        { name: 'brokers', subnetType: SubnetType.PRIVATE_WITH_EGRESS, cidrMask: SUBNET_MASK },
+        { name: SUBNETS, subnetType: SubnetType.PRIVATE_WITH_EGRESS, cidrMask: SUBNET_MASK },
         { name: 'nat', subnetType: SubnetType.PUBLIC, cidrMask: 28, mapPublicIpOnLaunch: false },
       ],
       gatewayEndpoints: { S3: { service: GatewayVpcEndpointAwsService.S3 } },
@@ -85,9 +65,6 @@ export class NetworkStack extends Stack {
     });
     // Vpc implements it; CDK's own types do not hold under exactOptionalPropertyTypes.
     this.vpc = vpc as IVpc;
-    this.#selections = new Map(
-      zones.map((zone) => [zone, { subnetGroupName: 'brokers', availabilityZones: [zone] }]),
-    );
   }
 
   /** What the environment says: looking it up would need credentials. */
@@ -97,6 +74,6 @@ export class NetworkStack extends Stack {
 
   /** The private subnet of a zone. */
   subnetsOf(zone: string): SubnetSelection {
-    return this.#selections.get(zone) ?? {};
+    return { subnetGroupName: SUBNETS, availabilityZones: [zone] };
   }
 }

@@ -1,0 +1,126 @@
+import { describe, expect, test } from '@jest/globals';
+import { environments } from '../../environments/index.ts';
+import type { Environment } from '../../lib/environment/environment.ts';
+import { resolveEnvironment, slotsOf } from '../../lib/environment/resolve.ts';
+import { InvalidEnvironmentError, problemsOf } from '../../lib/environment/validate.ts';
+
+const good: Environment = {
+  name: 'try',
+  account: '111111111111',
+  region: 'eu-central-1',
+  zones: ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'],
+  clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: true },
+};
+const goodProd: Environment = {
+  ...good,
+  tier: 'prod',
+  recovery: { region: 'eu-west-1' },
+  alarms: { topicArn: 'arn:aws:sns:eu-central-1:111111111111:operators' },
+};
+
+describe('an environment', () => {
+  test.each(Object.entries(environments))('the example %s can be used', (_, environment) => {
+    expect(problemsOf(environment)).toEqual([]);
+  });
+
+  test('of only what is required gets a default for everything else', () => {
+    expect(resolveEnvironment(good)).toMatchObject({
+      tier: 'dev',
+      slotsPerZone: 2,
+      wal: { kind: 'block-shared', sizeGiB: 8, iops: 500 },
+      data: { bucketName: 'millrace-try-111111111111-eu-central-1', removal: 'retain' },
+      network: { cidr: '10.60.0.0/16' },
+      dns: { domain: 'try.millrace.internal' },
+      scaling: { minPerZone: 2, maxPerZone: 2 },
+      recovery: undefined,
+    });
+  });
+
+  test.each<[code: string, path: string, wrong: Partial<Environment>]>([
+    ['Name', 'name', { name: 'My Cluster' }],
+    ['Account', 'account', { account: '1234' }],
+    ['Region', 'region', { region: 'frankfurt', zones: ['frankfurta', 'frankfurtb', 'frankfurtc'] }],
+    ['ZoneCount', 'zones', { zones: ['eu-central-1a', 'eu-central-1b'] }],
+    ['ZoneTwice', 'zones', { zones: ['eu-central-1a', 'eu-central-1a', 'eu-central-1b'] }],
+    ['ZoneName', 'zones', { zones: ['eu-central-1a', 'eu-central-1b', 'us-east-1c'] }],
+    ['SlotsPerZone', 'slotsPerZone', { slotsPerZone: 17 }],
+    ['InstanceType', 'instances.types', { instances: { types: ['m5.large'] } }],
+    ['InstanceType', 'instances.types', { instances: { architecture: 'x86_64', types: ['m7g.large'] } }],
+    ['SpotPercent', 'instances.spotPercent', { instances: { spotPercent: 101 } }],
+    ['WalIops', 'wal.iops', { wal: { iops: 50 } }],
+    ['WalIopsRatio', 'wal.iops', { wal: { sizeGiB: 40, iops: 40_001 } }],
+    ['WalRing', 'wal.sizeGiB', { wal: { sizeGiB: 4, iops: 3_000 } }],
+    ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy' } }],
+    ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy', confirmDestroy: 'prod' } }],
+    ['BucketName', 'data.bucketName', { data: { bucketName: 'My_Bucket' } }],
+    ['RecoveryRegionSame', 'recovery.region', { recovery: { region: 'eu-central-1' } }],
+    ['Cidr', 'network.cidr', { network: { cidr: '10.0.0.0/24' } }],
+    ['Cidr', 'network.cidr', { network: { cidr: '10.0.0.256/16' } }],
+    [
+      'SubnetOfZone',
+      'network.subnetIds.eu-central-1c',
+      {
+        network: {
+          vpcId: 'vpc-0123456789abcdef0',
+          vpcCidr: '10.0.0.0/16',
+          subnetIds: {
+            'eu-central-1a': 'subnet-0123456789abcdef0',
+            'eu-central-1b': 'subnet-0123456789abcdef1',
+          },
+        },
+      },
+    ],
+    ['Domain', 'dns.domain', { dns: { domain: 'Kafka' } }],
+    [
+      'Plaintext',
+      'clients.acceptPlaintext',
+      { clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: false } },
+    ],
+    [
+      'ClientRange',
+      'clients.allowedCidrs',
+      { clients: { allowedCidrs: ['0.0.0.0/0'], acceptPlaintext: true } },
+    ],
+    ['NoClients', 'clients.allowedCidrs', { clients: { allowedCidrs: [], acceptPlaintext: true } }],
+    ['ScalingMax', 'scaling.maxPerZone', { scaling: { maxPerZone: 3 } }],
+    ['ScalingOrder', 'scaling.minPerZone', { scaling: { minPerZone: 2, maxPerZone: 1 } }],
+    [
+      'ScheduledCron',
+      'scaling.schedule.x',
+      { scaling: { schedule: [{ name: 'x', cron: 'daily', perZone: 2 }] } },
+    ],
+    ['TagReserved', 'tags', { tags: { 'aws:x': 'y' } }],
+    ['PermissionsBoundary', 'permissionsBoundaryArn', { permissionsBoundaryArn: 'Boundary' }],
+  ])('%s: is told at %s', (code, path, wrong) => {
+    expect(problemsOf({ ...good, ...wrong })).toContainEqual(expect.objectContaining({ code, path }));
+  });
+
+  test.each<[code: string, wrong: Partial<Environment>]>([
+    ['ProdDestroy', { data: { removal: 'destroy', confirmDestroy: 'try' } }],
+    ['ProdRecovery', { recovery: undefined }],
+    ['ProdAlarms', { alarms: undefined }],
+    ['ProdSlots', { slotsPerZone: 1 }],
+    ['ProdBurstable', { instances: { types: ['t4g.medium', 'm7g.large'] } }],
+    ['ProdSpotPool', { instances: { types: ['m7g.large'] } }],
+  ] as [string, Partial<Environment>][])('%s: production refuses what is weak', (code, wrong) => {
+    expect(problemsOf(goodProd)).toEqual([]);
+    // JSON leaves out what is undefined: the field is missing then, as in a user's file.
+    const weak = JSON.parse(JSON.stringify({ ...goodProd, ...wrong })) as Environment;
+    expect(problemsOf(weak).map((problem) => problem.code)).toEqual([code]);
+  });
+
+  test('with several problems is told them all at once, each with what, got, allowed and a fix', () => {
+    const wrong = { ...good, account: 'x', wal: { sizeGiB: 10, iops: 30_000 } };
+    expect(() => resolveEnvironment(wrong)).toThrow(InvalidEnvironmentError);
+    expect(() => resolveEnvironment(wrong)).toThrow(
+      /Account: account is "x", allowed twelve digits; .*\n.*WalIopsRatio: wal.iops is 30000, allowed up to 10000 for 10 GiB; raise sizeGiB to 30/,
+    );
+  });
+
+  test('keeps the node id of a slot when slots or zones are added', () => {
+    const two = slotsOf({ zones: ['a', 'b', 'c'], slotsPerZone: 2 });
+    const three = slotsOf({ zones: ['a', 'b', 'c', 'd'], slotsPerZone: 3 });
+    expect(three).toEqual(expect.arrayContaining(two));
+    expect(two.map(({ nodeId }) => nodeId)).toEqual([1, 2, 101, 102, 201, 202]);
+  });
+});

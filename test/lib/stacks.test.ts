@@ -1,0 +1,273 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { App, type Stack } from 'aws-cdk-lib';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { environments } from '../../environments/index.ts';
+import type { Environment } from '../../lib/environment/environment.ts';
+import { Millrace } from '../../lib/millrace.ts';
+import { TempDir } from '../harness/temp-dir.ts';
+
+const cdkJson = JSON.parse(readFileSync('cdk.json', 'utf8')) as { context: Record<string, unknown> };
+const dir = new TempDir();
+const bundleFile = dir.join('millrace-broker.mjs');
+const BUNDLE = 'export {};\n';
+
+type Resources = Record<string, { Type: string; Properties: Record<string, unknown> }>;
+
+function stacksOf(environment: Environment | undefined) {
+  if (environment === undefined) throw new Error('no such example');
+  const app = new App({ context: cdkJson.context, outdir: dir.join(`cdk.out-${environment.name}`) });
+  const made = new Millrace(app, environment.name, { environment, bundleFile });
+  const template = (stack: Stack): Template => Template.fromStack(stack);
+  return {
+    storage: template(made.storage),
+    network: made.network === undefined ? undefined : template(made.network),
+    cluster: template(made.cluster),
+    observability: template(made.observability),
+    drills: template(made.drills),
+    recovery: made.recovery === undefined ? undefined : template(made.recovery),
+    all: () => app.synth().stacks.map((stack) => JSON.stringify(stack.template)),
+  };
+}
+
+let prod: ReturnType<typeof stacksOf>;
+let stage: ReturnType<typeof stacksOf>;
+let dev: ReturnType<typeof stacksOf>;
+beforeAll(() => {
+  writeFileSync(bundleFile, BUNDLE);
+  prod = stacksOf(environments['prod']);
+  stage = stacksOf(environments['stage']);
+  dev = stacksOf(environments['dev']);
+}, 60_000);
+afterAll(() => dir.remove());
+
+function idsOf(template: Template, type: string): string[] {
+  return Object.keys(template.findResources(type)).sort();
+}
+
+describe('what holds data', () => {
+  test('is a volume for each slot: shared, encrypted, kept, found by tag', () => {
+    prod.storage.resourceCountIs('AWS::EC2::Volume', 6);
+    prod.storage.hasResource('AWS::EC2::Volume', {
+      DeletionPolicy: 'Retain',
+      UpdateReplacePolicy: 'Retain',
+      Properties: {
+        VolumeType: 'io2',
+        MultiAttachEnabled: true,
+        Encrypted: true,
+        Size: 16,
+        Iops: 1000,
+        AvailabilityZone: 'us-east-1b',
+        Tags: Match.arrayWith([
+          { Key: 'millrace:cluster', Value: 'prod' },
+          { Key: 'millrace:node-id', Value: '102' },
+        ]),
+      },
+    });
+  });
+
+  test('keeps its logical ids: another one would be another volume, another bucket', () => {
+    expect(idsOf(prod.storage, 'AWS::EC2::Volume')).toEqual([
+      'WalNode10146476AF4',
+      'WalNode102B3675AC9',
+      'WalNode155879691',
+      'WalNode201D346B7DF',
+      'WalNode202FEE3FEF0',
+      'WalNode26BA7C54B',
+    ]);
+    expect(idsOf(prod.storage, 'AWS::S3::Bucket')).toEqual(['StreamsBucketE0A7115B']);
+  });
+
+  test('is a versioned, private bucket that refuses writes without a condition and without TLS', () => {
+    prod.storage.hasResource('AWS::S3::Bucket', {
+      DeletionPolicy: 'Retain',
+      Properties: {
+        VersioningConfiguration: { Status: 'Enabled' },
+        PublicAccessBlockConfiguration: {
+          BlockPublicAcls: true,
+          BlockPublicPolicy: true,
+          IgnorePublicAcls: true,
+          RestrictPublicBuckets: true,
+        },
+      },
+    });
+    prod.storage.hasResourceProperties('AWS::S3::BucketPolicy', {
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          Match.objectLike({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+          Match.objectLike({
+            Effect: 'Deny',
+            Action: 's3:PutObject',
+            Condition: { Null: { 's3:if-none-match': 'true', 's3:if-match': 'true' } },
+          }),
+        ]),
+      },
+    });
+  });
+
+  test('is copied to a cheaper class in the second region, with metrics', () => {
+    prod.storage.hasResourceProperties('AWS::S3::Bucket', {
+      ReplicationConfiguration: {
+        Rules: [
+          Match.objectLike({
+            Status: 'Enabled',
+            Destination: Match.objectLike({ StorageClass: 'STANDARD_IA', Metrics: { Status: 'Enabled' } }),
+          }),
+        ],
+      },
+    });
+    prod.recovery?.hasResourceProperties('AWS::S3::Bucket', {
+      BucketName: 'millrace-prod-333333333333-us-east-1-replica',
+      VersioningConfiguration: { Status: 'Enabled' },
+    });
+  });
+
+  test('goes with the stack only where two keys said so', () => {
+    dev.storage.hasResource('AWS::S3::Bucket', { DeletionPolicy: 'Delete' });
+    dev.storage.hasResource('AWS::EC2::Volume', { DeletionPolicy: 'Delete' });
+  });
+
+  test('has no volume with the WAL in the bucket, and then no instance may attach any', () => {
+    stage.storage.resourceCountIs('AWS::EC2::Volume', 0);
+    expect(JSON.stringify(stage.cluster.toJSON())).not.toContain('ec2:AttachVolume');
+    expect(JSON.stringify(prod.cluster.toJSON())).toContain('ec2:AttachVolume');
+  });
+});
+
+describe('the brokers', () => {
+  test('are a group in each zone that no instance can enter without its hook', () => {
+    const groups = Object.values(
+      prod.cluster.findResources('AWS::AutoScaling::AutoScalingGroup') as Resources,
+    );
+    expect(groups.map(({ Properties }) => Properties['AutoScalingGroupName'])).toEqual([
+      'millrace-prod-us-east-1a',
+      'millrace-prod-us-east-1b',
+      'millrace-prod-us-east-1c',
+    ]);
+    for (const { Properties } of groups) {
+      expect(Properties['VPCZoneIdentifier']).toHaveLength(1);
+      expect(Properties['LifecycleHookSpecificationList']).toEqual([
+        expect.objectContaining({
+          LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
+          DefaultResult: 'ABANDON',
+        }),
+        expect.objectContaining({ LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING' }),
+      ]);
+    }
+    prod.cluster.resourceCountIs('AWS::AutoScaling::LifecycleHook', 0);
+  });
+
+  test('are spot by default, on several types, with the base of each zone on demand', () => {
+    prod.cluster.hasResourceProperties('AWS::AutoScaling::AutoScalingGroup', {
+      CapacityRebalance: true,
+      MixedInstancesPolicy: {
+        InstancesDistribution: {
+          OnDemandBaseCapacity: 1,
+          OnDemandPercentageAboveBaseCapacity: 0,
+          SpotAllocationStrategy: 'price-capacity-optimized',
+        },
+        LaunchTemplate: {
+          Overrides: Match.arrayWith([{ InstanceType: 'm7g.large' }, { InstanceType: 'r8g.large' }]),
+        },
+      },
+    });
+  });
+
+  test('have IMDSv2 only, an encrypted disk, no public address and no key', () => {
+    prod.cluster.hasResourceProperties('AWS::EC2::LaunchTemplate', {
+      LaunchTemplateData: {
+        MetadataOptions: { HttpTokens: 'required', HttpPutResponseHopLimit: 1 },
+        NetworkInterfaces: [Match.objectLike({ AssociatePublicIpAddress: false })],
+        BlockDeviceMappings: [Match.objectLike({ Ebs: Match.objectLike({ Encrypted: true }) })],
+        KeyName: Match.absent(),
+      },
+    });
+  });
+
+  test('verify the bundle by its checksum before they start it', () => {
+    const [template] = Object.values(prod.cluster.findResources('AWS::EC2::LaunchTemplate') as Resources);
+    const script = JSON.stringify(template);
+    const sha256 = createHash('sha256').update(BUNDLE).digest('hex');
+    expect(script).toContain(`${sha256}  /opt/millrace/millrace-broker.mjs`);
+    expect(script.indexOf('sha256sum --check')).toBeLessThan(script.indexOf('systemctl enable'));
+  });
+
+  test('may write nothing outside their cluster', () => {
+    const policies = Object.values(prod.cluster.findResources('AWS::IAM::Policy') as Resources);
+    const statements = policies.flatMap(
+      ({ Properties }) =>
+        (Properties['PolicyDocument'] as { Statement: Record<string, unknown>[] }).Statement,
+    );
+    for (const { Action, Resource, Condition } of statements) {
+      const actions = [Action].flat() as string[];
+      expect(actions.every((action) => !action.includes('*'))).toBe(true);
+      // Only describing knows no resources; what acts on any volume or instance is bound by the cluster's tag.
+      if (Resource === '*') expect(actions.every((action) => /:Describe/.test(action))).toBe(true);
+      if (actions.includes('ec2:AttachVolume')) {
+        expect(Condition).toEqual({ StringEquals: { 'aws:ResourceTag/millrace:cluster': 'prod' } });
+      }
+    }
+  });
+
+  test('are reached by clients of the given ranges alone, through one name', () => {
+    prod.cluster.hasResourceProperties('AWS::EC2::SecurityGroup', {
+      SecurityGroupIngress: [Match.objectLike({ CidrIp: '10.60.0.0/16', FromPort: 9092 })],
+    });
+    prod.cluster.hasResourceProperties('AWS::Route53::RecordSet', {
+      Name: 'prod.millrace.internal.',
+      Type: 'A',
+    });
+    prod.cluster.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', {
+      Type: 'network',
+      Scheme: 'internal',
+    });
+  });
+});
+
+describe('around them', () => {
+  test('is a VPC of the given zones, with S3 by a gateway', () => {
+    const subnets = Object.values((prod.network?.findResources('AWS::EC2::Subnet') ?? {}) as Resources);
+    const zones = new Set(subnets.map(({ Properties }) => Properties['AvailabilityZone']));
+    expect(zones).toEqual(new Set(['us-east-1a', 'us-east-1b', 'us-east-1c']));
+    prod.network?.hasResourceProperties('AWS::EC2::VPCEndpoint', { VpcEndpointType: 'Gateway' });
+  });
+
+  test('or nothing at all in a VPC that exists already', () => {
+    expect(stage.network).toBeUndefined();
+    stage.cluster.hasResourceProperties('AWS::AutoScaling::AutoScalingGroup', {
+      VPCZoneIdentifier: ['subnet-0123456789abcdef2'],
+    });
+  });
+
+  test('every alarm has a runbook and tells the operators', () => {
+    const alarms = Object.values(prod.observability.findResources('AWS::CloudWatch::Alarm') as Resources);
+    expect(alarms.length).toBeGreaterThanOrEqual(11);
+    for (const { Properties } of alarms) {
+      expect(Properties['AlarmDescription']).toContain('docs/runbooks.md');
+      expect(Properties['AlarmActions']).toEqual(['arn:aws:sns:us-east-1:333333333333:operators']);
+    }
+  });
+
+  test('no experiment is without a condition that stops it', () => {
+    const experiments = Object.values(prod.drills.findResources('AWS::FIS::ExperimentTemplate') as Resources);
+    expect(experiments.length).toBe(6);
+    for (const { Properties } of experiments) {
+      expect(Properties['StopConditions']).toEqual([
+        expect.objectContaining({ Source: 'aws:cloudwatch:alarm' }),
+      ]);
+    }
+  });
+});
+
+describe('all stacks', () => {
+  test('no custom resource, no Lambda, no export that a deletion would wait for', () => {
+    for (const template of prod.all()) {
+      expect(template).not.toMatch(/AWS::Lambda|Custom::|"Export":/);
+    }
+  });
+
+  test('the same environment gives the same templates, byte for byte', () => {
+    expect(stacksOf(environments['prod']).all()).toEqual(prod.all());
+  });
+});

@@ -6,7 +6,11 @@ import tseslint from 'typescript-eslint';
  * replays a run exactly (design decision D6).
  */
 const CORE = ['broker-runtime/src/**/*.ts'];
-const EDGE = ['broker-runtime/src/adapters/**/*.ts', 'broker-runtime/src/main.ts'];
+const EDGE = [
+  'broker-runtime/src/adapters/**/*.ts',
+  'broker-runtime/src/main.ts',
+  'broker-runtime/src/main/**/*.ts',
+];
 
 const throughPorts = (what) => `${what} reaches the core only through ports/ (design decision D6).`;
 

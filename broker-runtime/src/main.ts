@@ -1,11 +1,14 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { DirectBlockDevice } from './adapters/direct-block-device.ts';
 import { FileObjectStore } from './adapters/file-object-store.ts';
 import { lockFolder } from './adapters/folder-lock.ts';
 import { letHeapGrow } from './adapters/heap-growth.ts';
 import type { LineEventsOptions } from './adapters/line-events.ts';
+import { NvmeReservation } from './adapters/nvme-reservation.ts';
 import { S3ObjectStore } from './adapters/s3-object-store.ts';
+import { SharedDeviceVolume } from './adapters/shared-device-volume.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
@@ -13,56 +16,17 @@ import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import { sharedVolumes } from './broker/shared-volumes.ts';
 import type { WalVolumes } from './broker/wal-volume.ts';
+import type { BrokerConfig, FileStoreConfig, S3StoreConfig } from './main/broker-config.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import type { Address, Network } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
+import type { SharedVolume } from './ports/shared-volume.ts';
 
 /** Any will do: nothing happens when it is over. */
 const STAY_ALIVE_MS = 60_000;
 
-/** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
-export interface BrokerConfig {
-  readonly nodeId: number;
-  readonly host: string;
-  readonly port: number;
-  readonly advertisedHost?: string;
-  /** The availability zone. */
-  readonly rack?: string;
-  /** Where other brokers reach this one. Default: the system chooses. */
-  readonly internalPort?: number;
-  /** Start although the WAL's volume with acknowledged records is gone. */
-  readonly acceptWalLoss?: boolean;
-  /** Held exclusively while the process runs. */
-  readonly dataDir: string;
-  readonly store: FileStoreConfig | S3StoreConfig;
-  /** Block devices, or files that are made with `walFileBytes` when they are missing; for this broker alone. */
-  readonly walPaths: readonly string[];
-  readonly walFileBytes: number;
-  /**
-   * Instead of `walPaths`: by node id, the files that play the volumes of this broker and of those whose logs it can take
-   * over, itself included. Each is made with `walFileBytes` by its owner.
-   */
-  readonly sharedVolumes?: Readonly<Record<string, string>>;
-  /** `object`: the WAL is in the store, and no volume is needed (protocol 2.2). Default: block. */
-  readonly walKind?: 'block' | 'object';
-  readonly memoryBytes: number;
-  readonly settings: Readonly<Record<string, string>>;
-}
-
-export interface FileStoreConfig {
-  readonly kind: 'files';
-  readonly directory: string;
-}
-
-export interface S3StoreConfig {
-  readonly kind: 's3';
-  readonly bucket: string;
-  readonly prefix: string;
-  /** An S3-compatible server instead of AWS. */
-  readonly endpoint?: string;
-  readonly region?: string;
-}
+export type { BrokerConfig, FileStoreConfig, S3StoreConfig } from './main/broker-config.ts';
 
 /** What stands between a broker and the real world, for those who want to disturb it. */
 export interface Surroundings {
@@ -150,11 +114,10 @@ async function openVolumes(
 ): Promise<WalVolumes | 'object'> {
   if (walKind === 'object') return 'object';
   if (shared !== undefined) {
-    const files = Object.entries(shared).map(([nodeId, file]) => {
-      mkdirSync(path.dirname(file), { recursive: true });
-      return [Number(nodeId), new SharedFileVolume(env, file, walFileBytes)] as const;
-    });
-    return sharedVolumes(env, new Map(files));
+    const volumes = Object.entries(shared).map(
+      ([nodeId, volume]) => [Number(nodeId), sharedVolume(env, volume, walFileBytes)] as const,
+    );
+    return sharedVolumes(env, new Map(volumes));
   }
   const devices: BlockDevice[] = [];
   for (const walPath of walPaths) {
@@ -166,19 +129,36 @@ async function openVolumes(
   return exclusiveVolumes(devices);
 }
 
+/** A device has reservations of its own; a file plays a volume on one machine. */
+function sharedVolume(env: Env, volume: string, walFileBytes: number): SharedVolume {
+  if (statSync(volume, { throwIfNoEntry: false })?.isBlockDevice() === true) {
+    return new SharedDeviceVolume(env, volume, new NvmeReservation(env.clock, volume));
+  }
+  mkdirSync(path.dirname(volume), { recursive: true });
+  return new SharedFileVolume(env, volume, walFileBytes);
+}
+
 async function openObjects(env: Env, store: FileStoreConfig | S3StoreConfig): Promise<ObjectStore> {
   if (store.kind === 'files') return FileObjectStore.open(env, store.directory);
   return new S3ObjectStore(env, store);
 }
 
-/** On an instance: `node millrace-broker.mjs CONFIG.json`, under a supervisor that starts it again when it fails. */
-async function main(configFile: string | undefined): Promise<number> {
-  if (configFile === undefined) {
-    process.stderr.write(
-      'usage: millrace-broker CONFIG.json (see BrokerConfig in broker-runtime/src/main.ts)\n',
-    );
+const USAGE = `usage: millrace-broker CONFIG.json          one broker (BrokerConfig in broker-runtime/src/main)
+       millrace-broker agent INSTANCE.json  what an instance runs (InstanceConfig in broker-runtime/src/agent)
+`;
+
+/** Under a supervisor that starts it again when it fails: systemd for the agent, the agent for a broker. */
+async function main([first, second]: readonly string[]): Promise<number> {
+  if (first === 'agent' && second !== undefined) {
+    // The clients of AWS are loaded by those who talk to it.
+    const { runAgent } = await import('./main/run-agent.ts');
+    return runAgent(second, fileURLToPath(import.meta.url));
+  }
+  if (first === undefined || first === 'agent') {
+    process.stderr.write(USAGE);
     return 2;
   }
+  const configFile = first;
   const config = JSON.parse(readFileSync(configFile, 'utf8')) as BrokerConfig;
   const broker = await runBroker(config);
   process.stdout.write(`${JSON.stringify({ event: 'ready', ...broker.address })}\n`);
@@ -195,7 +175,7 @@ async function main(configFile: string | undefined): Promise<number> {
 }
 
 if (import.meta.main) {
-  main(process.argv[2]).then(
+  main(process.argv.slice(2)).then(
     (status) => process.exit(status),
     (error: unknown) => {
       process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

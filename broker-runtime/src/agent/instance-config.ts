@@ -1,3 +1,5 @@
+import { MillraceError } from '../base/errors.ts';
+
 /**
  * What a template hands to each instance, as /etc/millrace/instance.json: the same for all instances of a cluster. What
  * differs (zone, address, instance id) the instance learns from its metadata service, and which slot is its own it claims.
@@ -32,3 +34,59 @@ export interface SlotConfig {
 export const CLUSTER_TAG = 'millrace:cluster';
 /** On a volume: the node id whose WAL it holds. */
 export const NODE_ID_TAG = 'millrace:node-id';
+
+export class InstanceConfigError extends MillraceError {
+  readonly code = 'INSTANCE_CONFIG';
+}
+
+const TEXTS = ['cluster', 'region', 'bucket', 'launchHook', 'terminateHook'] as const;
+const PORTS = ['port', 'internalPort'] as const;
+
+/** @throws {InstanceConfigError} with the first field that is not what a template writes */
+export function parseInstanceConfig(text: string): InstanceConfig {
+  const refuse = (path: string, got: unknown, allowed: string): never => {
+    const shown = got === undefined ? 'missing' : JSON.stringify(got).slice(0, 100);
+    throw new InstanceConfigError(
+      `instance configuration: ${path} is ${shown}, allowed ${allowed}; deploy the cluster stack again`,
+    );
+  };
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return refuse('the file', text, 'one JSON object');
+  }
+  if (typeof parsed !== 'object' || parsed === null) return refuse('the file', parsed, 'one JSON object');
+  const config: Partial<Record<keyof InstanceConfig, unknown>> = parsed;
+  for (const name of TEXTS) {
+    if (typeof config[name] !== 'string' || config[name] === '') refuse(name, config[name], 'a text');
+  }
+  for (const name of PORTS) {
+    const port = config[name];
+    if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+      refuse(name, port, '0 to 65535');
+    }
+  }
+  if (config.walKind !== 'block-shared' && config.walKind !== 'object') {
+    refuse('walKind', config.walKind, 'block-shared or object');
+  }
+  if (!Array.isArray(config.slots) || !config.slots.every(isSlot)) {
+    refuse('slots', config.slots, 'a list of node ids with their zones');
+  }
+  for (const name of ['groups', 'dns', 'settings'] as const) {
+    const fields = config[name];
+    const isMap =
+      typeof fields === 'object' &&
+      fields !== null &&
+      Object.values(fields).every((value) => typeof value === 'string');
+    if (!isMap) refuse(name, fields, 'an object of texts');
+  }
+  // Each of its fields was checked.
+  return parsed as InstanceConfig;
+}
+
+function isSlot(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { nodeId, zone }: { nodeId?: unknown; zone?: unknown } = value;
+  return Number.isInteger(nodeId) && typeof zone === 'string';
+}

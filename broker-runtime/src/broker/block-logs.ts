@@ -56,7 +56,8 @@ async function openOwn(parts: BlockLogsParts, self: NodeRef, previous: PreviousL
     groups: () => recovery?.groups() ?? nothing(),
     start: async (listener) => {
       const options = { nodeEpoch: self.nodeEpoch, mayAcknowledge, ...memory };
-      const fresh = await volumes.openNew(self, (devices) => formatBlockWal(devices, owner, env));
+      // A device in place of a new file still holds the last life's log, of which nothing is needed any more.
+      const fresh = await volumes.openNew(self, (devices) => formatBlockWal(devices, owner, env, 'given-up'));
       if (fresh === undefined) {
         invariant(recovery !== undefined, 'wal', 'a log that is not begun anew is there');
         return BlockWal.open(recovery, options, env, listener);

@@ -1,0 +1,55 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { BrokerLaunch, BrokerProcess, BrokerProcesses } from '../ports/broker-process.ts';
+
+export interface ChildBrokersOptions {
+  /** The bundle, which starts a broker when it is given the file of its configuration. */
+  readonly program: string;
+  /** Where configurations are written: each broker's own, by node id. */
+  readonly folder: string;
+  /** What the broker is started with. */
+  readonly configOf: (launch: BrokerLaunch) => unknown;
+}
+
+/** Brokers as processes of this Node. They end with us: a broker without its agent would miss every notice. */
+export class ChildBrokers implements BrokerProcesses {
+  readonly #options: ChildBrokersOptions;
+
+  constructor(options: ChildBrokersOptions) {
+    this.#options = options;
+  }
+
+  start(launch: BrokerLaunch): BrokerProcess {
+    const { program, folder, configOf } = this.#options;
+    const file = path.join(folder, `broker-${launch.nodeId}.json`);
+    writeFileSync(file, JSON.stringify(configOf(launch)), { mode: 0o600 });
+    const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const killWithUs = (): void => void child.kill('SIGKILL');
+    process.once('exit', killWithUs);
+    const ended = new Promise<string>((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('exit', (status, signal) => {
+        process.off('exit', killWithUs);
+        resolve(status === null ? (signal ?? 'unknown') : String(status));
+      });
+    });
+    return {
+      ready: readyOf(child),
+      ended,
+      stop: () => void child.kill('SIGTERM'),
+      kill: killWithUs,
+    };
+  }
+}
+
+/** A broker says so in one line. */
+function readyOf({ stdout }: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (stdout === null) return;
+    createInterface({ input: stdout }).on('line', (line) => {
+      if (line.includes('"event":"ready"')) resolve();
+    });
+  });
+}

@@ -1,0 +1,30 @@
+/** What a broker of this instance is started with. */
+export interface BrokerLaunch {
+  readonly nodeId: number;
+  readonly zone: string;
+  /** Where it listens, for clients and for brokers. */
+  readonly host: string;
+  readonly port: number;
+  readonly internalPort: number;
+  /** What clients are told. */
+  readonly advertisedHost: string;
+  /** By node id, the devices of its own volume and of those it stands by for; empty with the WAL in the bucket. */
+  readonly devices: Readonly<Record<string, string>>;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** Starts brokers as processes of their own. */
+export interface BrokerProcesses {
+  start(launch: BrokerLaunch): BrokerProcess;
+}
+
+export interface BrokerProcess {
+  /** When it serves; never when it ends before. */
+  readonly ready: Promise<void>;
+  /** Its exit status, or the signal that ended it. */
+  readonly ended: Promise<string>;
+  /** Asks it to give its partitions away and stop. */
+  stop(): void;
+  /** At once. */
+  kill(): void;
+}

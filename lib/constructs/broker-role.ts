@@ -59,7 +59,7 @@ export class BrokerRole extends Construct {
       this.role.addToPolicy(
         new PolicyStatement({
           sid: 'AttachOurVolumes',
-          actions: ['ec2:AttachVolume', 'ec2:DetachVolume'],
+          actions: ['ec2:AttachVolume'],
           resources: volumesAndInstances(partition),
           conditions: ofCluster,
         }),

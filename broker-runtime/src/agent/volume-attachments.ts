@@ -21,6 +21,8 @@ export interface VolumeAttachmentsParts {
 
 /** EBS: Multi-Attach. */
 const ATTACHMENTS_MAX = 16;
+/** What an instance stands by for comes with its own volume, or a failover has to do without it. */
+const STANDBY_PATIENCE_MS = 60_000;
 const LOOK_AGAIN_MS = 500;
 /** EBS: names for data volumes. */
 const DEVICE_NAMES = Array.from(
@@ -55,7 +57,9 @@ export async function attachVolumes(
   await Promise.all(
     byNodeId.map(async (volume, at) => {
       try {
-        devices[volume.nodeId] = await attach(parts, volume, names[at] ?? '');
+        const patienceMs =
+          volume === own ? parts.patienceMs : Math.min(parts.patienceMs, STANDBY_PATIENCE_MS);
+        devices[volume.nodeId] = await attach({ ...parts, patienceMs }, volume, names[at] ?? '');
       } catch (error) {
         if (volume === own) throw error;
         env.events.warn('agent.standby-volume-missing', {

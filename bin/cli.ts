@@ -1,9 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import type { DoctorOptions } from './doctor.ts';
+import type { CostOptions } from './environment-commands.ts';
 import { parseLimit } from '../drills/report/budget.ts';
 import {
   MAX_BROKERS_PER_ZONE,
   MAX_ZONES,
+  parseAmount,
   parseBytes,
   parseCount,
   parsePort,
@@ -32,6 +35,10 @@ const program = new Command('millrace').description(
 program
   .command('up')
   .description('start Millrace here; any Kafka client can connect to the addresses it prints')
+  .option(
+    '--env <name>',
+    'zones, brokers, WAL kind, port and settings of an environment; options given here win',
+  )
   .addOption(
     new Option(
       '--zones <n>',
@@ -106,6 +113,7 @@ Examples:
   millrace up                                     three zones, ports 9092 to 9094, data in .millrace/
   millrace up --brokers-per-zone 2                six brokers: kill one, and its neighbour takes over
   millrace up --zones 1 --port 0 --data /tmp/try  one broker on a free port, another folder
+  millrace up --env prod                          as many brokers as the environment has slots
   millrace up --zones 1 --wal /dev/nvme1n1,/dev/nvme2n1     two raw devices, striped
   millrace up --store s3://my-bucket/try --store-region eu-central-1
   millrace up --store s3://b/p --store-endpoint http://127.0.0.1:9000
@@ -118,8 +126,13 @@ Credentials for s3:// come from the usual places of the AWS SDK (environment, pr
 Stop with Ctrl-C: everything in memory is uploaded first. A broker that dies is started again and replays its log, or a
 neighbour in its zone takes the log over.`,
   )
-  .action(async (options: UpOptions) => {
-    process.exit(await up(options));
+  .action(async ({ env, ...options }: UpOptions & { readonly env?: string }, command: Command) => {
+    if (env === undefined) process.exit(await up(options));
+    const { twinOptionsOf } = await import('./environment-commands.ts');
+    const { set, ...sizes } = twinOptionsOf(env);
+    const isGiven = (name: string): boolean => command.getOptionValueSource(name) !== 'default';
+    const wanted = Object.entries(sizes).filter(([name]) => !isGiven(name));
+    process.exit(await up({ ...options, ...Object.fromEntries(wanted), set: { ...set, ...options.set } }));
   });
 
 program
@@ -160,6 +173,42 @@ Examples:
     else process.exit(await drill(name, options));
   });
 
+const amount = (flags: string, what: string, standard: number): Option =>
+  new Option(flags, what).default(standard).argParser(checked(parseAmount));
+
+program
+  .command('cost')
+  .description('estimate what an environment costs in a month, line by line, beside Apache Kafka')
+  .requiredOption('--env <name>', 'an environment of environments/')
+  .addOption(amount('--write <MiB/s>', 'written by producers, compressed, on average', 10))
+  .addOption(amount('--fanout <n>', 'how many times each byte is read', 2))
+  .addOption(amount('--retention <days>', 'how long records are kept', 3))
+  .option('--json', 'lines, totals and sources as JSON', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace cost --env prod                                    10 MiB/s, read twice, kept three days
+  millrace cost --env prod --write 100 --fanout 3 --json
+
+Nothing is looked up: prices are those of us-east-1 with date and source beside each line.`,
+  )
+  .action(async (options: CostOptions) => {
+    const { cost } = await import('./environment-commands.ts');
+    cost(options);
+  });
+
+program
+  .command('doctor')
+  .description('check an environment before it is deployed; status 0 when it can be')
+  .requiredOption('--env <name>', 'an environment of environments/')
+  .option('--online', 'also ask AWS, with your credentials, and change nothing', false)
+  .option('--json', 'the findings as JSON', false)
+  .action(async (options: DoctorOptions) => {
+    const { doctor } = await import('./doctor.ts');
+    process.exitCode = await doctor(options);
+  });
+
 // Whoever reads our output, `head` say, may have enough of it.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
@@ -168,7 +217,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 program.parseAsync().catch((error: unknown) => {
   // A user's mistake is one line; anything else is ours and shows where it came from.
-  if (error instanceof MillraceError) console.error(`millrace: ${error.message}`);
-  else console.error(error);
+  if (error instanceof MillraceError || hasCode(error, 'INVALID_ENVIRONMENT')) {
+    console.error(`millrace: ${error.message}`);
+  } else console.error(error);
   process.exitCode = 1;
 });
+
+/** The kit's own errors, without loading the kit for every command. */
+function hasCode(error: unknown, code: string): error is Error {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -15,7 +15,7 @@ export const prod: Environment = {
     spotPercent: 100,
   },
   wal: { kind: 'block-shared', sizeGiB: 16, iops: 1000 },
-  recovery: { region: 'us-west-2', storageClass: 'STANDARD_IA' },
+  recovery: { region: 'us-west-2' },
   clients: { allowedCidrs: ['10.60.0.0/16'], acceptPlaintext: true },
   scaling: {
     minPerZone: 1,

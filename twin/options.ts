@@ -64,3 +64,10 @@ export function parseSetting(text: string): Record<string, string> {
   if (at <= 0) throw new OptionError(`got "${text}", allowed: NAME=VALUE, such as num.partitions=4`);
   return { [text.slice(0, at).trim()]: text.slice(at + 1).trim() };
 }
+
+/** A quantity that may be a fraction, such as 0.5. */
+export function parseAmount(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text))
+    throw new OptionError(`got "${text}", allowed: a number, such as 10 or 0.5`);
+  return Number(text);
+}

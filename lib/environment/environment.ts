@@ -80,7 +80,7 @@ export interface WalOptions {
 export interface DataOptions {
   /** @default - millrace-NAME-ACCOUNT-REGION */
   readonly bucketName?: string;
-  /** Days that overwritten and deleted versions of objects are kept. @default 7 */
+  /** Days that overwritten and deleted versions of objects are kept, and paid for. @default 7 */
   readonly noncurrentDays?: number;
   /** What becomes of bucket and volumes when their stack is deleted. @default 'retain' */
   readonly removal?: 'retain' | 'destroy';
@@ -90,7 +90,10 @@ export interface DataOptions {
 
 export interface RecoveryOptions {
   readonly region: string;
-  /** Of the replica. @default 'STANDARD_IA' */
+  /**
+   * Of the replica. The others are billed for 30 and 90 days at least and pay from about 40 days of retention on
+   * (`millrace cost` shows it). @default 'STANDARD'
+   */
   readonly storageClass?: 'STANDARD' | 'STANDARD_IA' | 'GLACIER_IR';
   /** Replication Time Control: 15 minutes for 99.9 % of objects, at a price. @default false */
   readonly replicationTimeControl?: boolean;

@@ -98,7 +98,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     recovery:
       recovery === undefined
         ? undefined
-        : { storageClass: 'STANDARD_IA', replicationTimeControl: false, ...recovery },
+        : { storageClass: 'STANDARD', replicationTimeControl: false, ...recovery },
     network: 'vpcId' in network ? network : { cidr: network.cidr ?? DEFAULT_CIDR },
     dns: { domain: dns?.domain ?? `${name}.millrace.internal`, hostedZoneId: dns?.hostedZoneId },
     clients: { allowedCidrs: clients.allowedCidrs, port: clients.port ?? DEFAULT_PORT },

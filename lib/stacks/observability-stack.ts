@@ -4,6 +4,8 @@ import {
   ComparisonOperator,
   Dashboard,
   GraphWidget,
+  type IMetric,
+  MathExpression,
   Metric,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
@@ -35,7 +37,7 @@ interface AlarmSpec {
   readonly name: string;
   /** What it means; each has a section of this name in docs/runbooks.md. */
   readonly says: string;
-  readonly metric: Metric;
+  readonly metric: IMetric;
   readonly threshold: number;
   readonly minutes: number;
   readonly when: ComparisonOperator;
@@ -90,7 +92,6 @@ function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       statistic: 'Minimum',
       period: MINUTE,
     });
-  const [first = ''] = groups;
   return [
     ...zones.map((zone) => ({
       id: `Short${zone}`,
@@ -106,7 +107,12 @@ function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       id: 'ZoneWithoutBrokers',
       name: stopAlarmName(environment),
       says: 'A zone has had no broker for two minutes.',
-      metric: inService(first),
+      metric: new MathExpression({
+        expression: `MIN([${groups.map((_, at) => `zone${at}`).join(', ')}])`,
+        usingMetrics: Object.fromEntries(groups.map((group, at) => [`zone${at}`, inService(group)])),
+        label: 'brokers of the emptiest zone',
+        period: MINUTE,
+      }),
       threshold: 1,
       minutes: 2,
       when: ComparisonOperator.LESS_THAN_THRESHOLD,

@@ -106,13 +106,13 @@ describe('what holds data', () => {
     });
   });
 
-  test('is copied to a cheaper class in the second region, with metrics', () => {
+  test('is copied to the second region, with metrics', () => {
     prod.storage.hasResourceProperties('AWS::S3::Bucket', {
       ReplicationConfiguration: {
         Rules: [
           Match.objectLike({
             Status: 'Enabled',
-            Destination: Match.objectLike({ StorageClass: 'STANDARD_IA', Metrics: { Status: 'Enabled' } }),
+            Destination: Match.objectLike({ StorageClass: 'STANDARD', Metrics: { Status: 'Enabled' } }),
           }),
         ],
       },
@@ -247,6 +247,23 @@ describe('around them', () => {
       expect(Properties['AlarmDescription']).toContain('docs/runbooks.md');
       expect(Properties['AlarmActions']).toEqual(['arn:aws:sns:us-east-1:333333333333:operators']);
     }
+  });
+
+  test('the alarm that stops experiments watches every zone', () => {
+    prod.observability.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      AlarmName: 'millrace-prod-zone-without-brokers',
+      Metrics: Match.arrayWith(
+        environments['prod']?.zones.map((zone) =>
+          Match.objectLike({
+            MetricStat: {
+              Metric: {
+                Dimensions: [{ Name: 'AutoScalingGroupName', Value: `millrace-prod-${zone}` }],
+              },
+            },
+          }),
+        ) ?? [],
+      ),
+    });
   });
 
   test('no experiment is without a condition that stops it', () => {

@@ -1,0 +1,211 @@
+import {
+  DescribeAvailabilityZonesCommand,
+  DescribeInstanceTypeOfferingsCommand,
+  DescribeSubnetsCommand,
+  EC2Client,
+} from '@aws-sdk/client-ec2';
+import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
+import { GetBucketVersioningCommand, HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { paginateListServiceQuotas, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import type { ResolvedEnvironment } from '../lib/environment/resolve.ts';
+import type { Finding } from './finding.ts';
+
+interface Question {
+  readonly check: string;
+  readonly ask: () => Promise<readonly Answer[]>;
+}
+type Answer = readonly [level: Finding['level'], says: string];
+
+/** Asks with the caller's credentials, reads only, and goes on when an answer is refused. `AWS_ENDPOINT_URL` is honoured. */
+export async function onlineFindings(environment: ResolvedEnvironment): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { check, ask } of questions(environment)) {
+    let answers: readonly Answer[];
+    try {
+      answers = await ask();
+    } catch (error) {
+      const name = error instanceof Error ? error.name : 'Error';
+      answers = [['problem', `could not be asked: ${name}: ${error instanceof Error ? error.message : ''}`]];
+    }
+    findings.push(...answers.map(([level, says]) => ({ level, check, says })));
+    // Without an identity every other question fails in the same way.
+    if (check === 'identity' && answers.some(([level]) => level === 'problem')) break;
+  }
+  return findings;
+}
+
+function questions(environment: ResolvedEnvironment): Question[] {
+  const options = { region: environment.region };
+  const ec2 = new EC2Client(options);
+  const { network, dns, recovery } = environment;
+  return [
+    { check: 'identity', ask: () => identity(new STSClient(options), environment) },
+    { check: 'zones', ask: () => zones(ec2, environment) },
+    { check: 'instances', ask: () => offerings(ec2, environment) },
+    { check: 'quotas', ask: () => quotas(new ServiceQuotasClient(options), environment) },
+    {
+      check: 'bucket',
+      ask: () => bucket(new S3Client(options), environment.data.bucketName),
+    },
+    { check: 'bootstrap', ask: () => bootstrapped(environment.account, environment.region) },
+    ...(recovery === undefined
+      ? []
+      : [{ check: 'bootstrap', ask: () => bootstrapped(environment.account, recovery.region) }]),
+    ...('vpcId' in network ? [{ check: 'network', ask: () => subnets(ec2, environment) }] : []),
+    ...(dns.hostedZoneId === undefined
+      ? []
+      : [{ check: 'dns', ask: () => hostedZone(new Route53Client(options), dns.hostedZoneId, dns.domain) }]),
+  ];
+}
+
+async function identity(client: STSClient, { account }: ResolvedEnvironment): Promise<Answer[]> {
+  const { Account, Arn } = await client.send(new GetCallerIdentityCommand());
+  return Account === account
+    ? [['ok', `${Arn}`]]
+    : [['problem', `you are in account ${Account}, the environment is ${account}'s: change AWS_PROFILE`]];
+}
+
+async function zones(client: EC2Client, environment: ResolvedEnvironment): Promise<Answer[]> {
+  const { AvailabilityZones = [] } = await client.send(new DescribeAvailabilityZonesCommand());
+  const available = AvailabilityZones.filter(({ State }) => State === 'available').map((z) => z.ZoneName);
+  const missing = environment.zones.filter((zone) => !available.includes(zone));
+  return missing.length === 0
+    ? [['ok', environment.zones.join(', ')]]
+    : [['problem', `${missing.join(', ')} cannot be used here, allowed ${available.join(', ')}`]];
+}
+
+async function offerings(client: EC2Client, { instances, zones }: ResolvedEnvironment): Promise<Answer[]> {
+  const { InstanceTypeOfferings = [] } = await client.send(
+    new DescribeInstanceTypeOfferingsCommand({
+      LocationType: 'availability-zone',
+      Filters: [
+        { Name: 'instance-type', Values: [...instances.types] },
+        { Name: 'location', Values: [...zones] },
+      ],
+    }),
+  );
+  return zones.map((zone): Answer => {
+    const here: (string | undefined)[] = InstanceTypeOfferings.filter((one) => one.Location === zone).map(
+      (one) => one.InstanceType,
+    );
+    const missing = instances.types.filter((type) => !here.includes(type));
+    if (missing.length === 0) return ['ok', `${zone} has ${instances.types.join(', ')}`];
+    const level = missing.length === instances.types.length ? 'problem' : 'warning';
+    return [level, `${zone} does not have ${missing.join(', ')}: choose another type or zone`];
+  });
+}
+
+/** vCPUs of the sizes the kit allows. */
+const VCPUS: Readonly<Record<string, number>> = {
+  medium: 1,
+  large: 2,
+  xlarge: 4,
+  '2xlarge': 8,
+  '4xlarge': 16,
+};
+
+/** By name: the codes are nowhere documented as stable. */
+async function quotas(client: ServiceQuotasClient, environment: ResolvedEnvironment): Promise<Answer[]> {
+  const { zones, slotsPerZone, wal, instances, scaling } = environment;
+  const slots = wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0;
+  const sizes = instances.types.map((type) => VCPUS[type.split('.')[1] ?? ''] ?? 0);
+  const vcpus = zones.length * scaling.maxPerZone * Math.max(...sizes);
+  const needs = [
+    { service: 'ebs', name: /IOPS for Provisioned IOPS SSD \(io2\)/, need: slots * wal.iops, unit: 'IOPS' },
+    {
+      service: 'ebs',
+      name: /Storage for Provisioned IOPS SSD \(io2\)/,
+      need: (slots * wal.sizeGiB) / 1_024,
+      unit: 'TiB',
+    },
+    {
+      service: 'ec2',
+      name: /^All Standard .*Spot Instance Requests/,
+      need: instances.spotPercent > 0 ? vcpus : 0,
+      unit: 'vCPUs',
+    },
+    { service: 'ec2', name: /^Running On-Demand Standard/, need: vcpus, unit: 'vCPUs' },
+  ].filter(({ need }) => need > 0);
+  const quotasOf = new Map<string, { name: string; value: number }[]>();
+  for (const service of new Set(needs.map((one) => one.service))) {
+    const found: { name: string; value: number }[] = [];
+    for await (const page of paginateListServiceQuotas({ client }, { ServiceCode: service })) {
+      for (const { QuotaName = '', Value = 0 } of page.Quotas ?? []) {
+        found.push({ name: QuotaName, value: Value });
+      }
+    }
+    quotasOf.set(service, found);
+  }
+  return needs.map(({ service, name, need, unit }): Answer => {
+    const quota = quotasOf.get(service)?.find((one) => name.test(one.name));
+    if (quota === undefined)
+      return ['warning', `no quota of ${service} matches ${name.source}: look for it yourself`];
+    const text = `${quota.name}: ${quota.value} ${unit}, needed ${Number(need.toFixed(2))} beside what runs already`;
+    return quota.value >= need ? ['ok', text] : ['problem', `${text}: ask for more in Service Quotas`];
+  });
+}
+
+async function bucket(client: S3Client, Bucket: string): Promise<Answer[]> {
+  try {
+    await client.send(new HeadBucketCommand({ Bucket }));
+  } catch (error) {
+    switch (statusOf(error)) {
+      case 404:
+        return [['ok', `${Bucket} is free, and will be made`]];
+      case 403:
+        return [['problem', `${Bucket} belongs to somebody else, or to you without access: data.bucketName`]];
+      default:
+        throw error;
+    }
+  }
+  const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket }));
+  return Status === 'Enabled'
+    ? [['ok', `${Bucket} exists, versioned`]]
+    : [
+        [
+          'problem',
+          `${Bucket} exists and is not versioned: its stack did not make it, choose data.bucketName`,
+        ],
+      ];
+}
+
+/** The bucket that `cdk bootstrap` makes under its standard qualifier. */
+async function bootstrapped(account: string, region: string): Promise<Answer[]> {
+  const Bucket = `cdk-hnb659fds-assets-${account}-${region}`;
+  try {
+    await new S3Client({ region }).send(new HeadBucketCommand({ Bucket }));
+    return [['ok', region]];
+  } catch (error) {
+    if (statusOf(error) !== 404) throw error;
+    return [['problem', `${region} is not bootstrapped: npx cdk bootstrap aws://${account}/${region}`]];
+  }
+}
+
+async function subnets(client: EC2Client, { network, zones }: ResolvedEnvironment): Promise<Answer[]> {
+  if (!('vpcId' in network)) return [];
+  const SubnetIds = Object.values(network.subnetIds);
+  const { Subnets = [] } = await client.send(new DescribeSubnetsCommand({ SubnetIds }));
+  return zones.map((zone): Answer => {
+    const id = network.subnetIds[zone];
+    const found = Subnets.find(({ SubnetId }) => SubnetId === id);
+    if (found === undefined) return ['problem', `${id} of ${zone} does not exist`];
+    const { AvailabilityZone, VpcId } = found;
+    return AvailabilityZone === zone && VpcId === network.vpcId
+      ? ['ok', `${id} is in ${zone}`]
+      : ['problem', `${id} is in ${AvailabilityZone} of ${VpcId}, expected ${zone} of ${network.vpcId}`];
+  });
+}
+
+async function hostedZone(client: Route53Client, Id: string | undefined, domain: string): Promise<Answer[]> {
+  const { HostedZone } = await client.send(new GetHostedZoneCommand({ Id }));
+  const name = HostedZone?.Name?.replace(/\.$/, '') ?? '';
+  return domain === name || domain.endsWith(`.${name}`)
+    ? [['ok', `${domain} is within ${name}`]]
+    : [['problem', `${domain} is not within ${name}, the zone of ${Id}`]];
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('$metadata' in error)) return undefined;
+  return (error.$metadata as { httpStatusCode?: number }).httpStatusCode;
+}

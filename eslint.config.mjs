@@ -49,7 +49,7 @@ const bannedModules = [
 ].flatMap((name) => [name, `node:${name}`]);
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '.millrace/**', '.cache/**'] },
+  { ignores: ['**/dist/**', '**/node_modules/**', '.millrace/**', '.cache/**', 'examples/**'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

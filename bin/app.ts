@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { environments } from '../environments/index.ts';
@@ -18,10 +17,7 @@ if (environment === undefined) {
   );
 } else {
   try {
-    new Millrace(app, environment.name, {
-      environment,
-      bundleFile: path.join(import.meta.dirname, '..', 'broker-runtime', 'dist', 'millrace-broker.mjs'),
-    });
+    new Millrace(app, environment.name, { environment });
   } catch (error) {
     // A user's mistake is told in lines, not in a stack trace.
     if (!(error instanceof InvalidEnvironmentError)) throw error;

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { Tags, Validations } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import type { Environment } from './environment/environment.ts';
@@ -11,9 +12,12 @@ import { StorageStack } from './stacks/storage-stack.ts';
 
 export interface MillraceProps {
   readonly environment: Environment;
-  /** The broker in one file: `npm run build` makes it. */
-  readonly bundleFile: string;
+  /** The broker in one file: `npm run build` makes it. @default - the one that came with the kit */
+  readonly bundleFile?: string;
 }
+
+/** Beside `lib`, in the repository and in the package. */
+const BUNDLE_FILE = path.join(import.meta.dirname, '..', 'broker-runtime', 'dist', 'millrace-broker.mjs');
 
 /**
  * All stacks of one environment.
@@ -34,7 +38,7 @@ export class Millrace extends Construct {
   readonly drills: DrillsStack;
 
   /** @throws {InvalidEnvironmentError} with every problem of the environment at once */
-  constructor(scope: Construct, id: string, { environment: given, bundleFile }: MillraceProps) {
+  constructor(scope: Construct, id: string, { environment: given, bundleFile = BUNDLE_FILE }: MillraceProps) {
     super(scope, id);
     const environment = resolveEnvironment(given);
     this.environment = environment;

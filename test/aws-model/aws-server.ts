@@ -45,7 +45,7 @@ export class AwsServer {
 /** The metadata service of one instance, version 2: nothing without a token (EC2: instance metadata). */
 export async function startImds(
   instance: ModelInstance,
-  options: { readonly failures?: number } = {},
+  options: { readonly failures?: number; readonly credentials?: RoleCredentials } = {},
 ): Promise<Server & { readonly endpoint: string }> {
   let failures = options.failures ?? 0;
   const token = 'token-1';
@@ -59,7 +59,8 @@ export async function startImds(
       else answer(200, token);
     } else if (request.headers['x-aws-ec2-metadata-token'] !== token) answer(401);
     else {
-      const value = metadataOf(instance, (request.url ?? '').replace('/latest/meta-data/', ''));
+      const what = (request.url ?? '').replace('/latest/meta-data/', '');
+      const value = credentialsOf(options.credentials, what) ?? metadataOf(instance, what);
       if (value === undefined) answer(404);
       else answer(200, value);
     }
@@ -67,6 +68,27 @@ export async function startImds(
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return Object.assign(server, { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+}
+
+interface RoleCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+/** Of the instance's role (EC2: instance metadata, security credentials). */
+function credentialsOf(credentials: RoleCredentials | undefined, what: string): string | undefined {
+  if (credentials === undefined) return undefined;
+  const folder = 'iam/security-credentials/';
+  if (what === folder) return 'brokers';
+  if (what !== `${folder}brokers`) return undefined;
+  return JSON.stringify({
+    Code: 'Success',
+    Type: 'AWS-HMAC',
+    AccessKeyId: credentials.accessKeyId,
+    SecretAccessKey: credentials.secretAccessKey,
+    Token: '',
+    Expiration: '2100-01-01T00:00:00Z',
+  });
 }
 
 function metadataOf(instance: ModelInstance, what: string): string | undefined {

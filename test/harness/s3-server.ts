@@ -37,6 +37,14 @@ export class S3Server {
     return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region };
   }
 
+  get endpoint(): string {
+    return this.#known().endpoint;
+  }
+
+  get bucket(): string {
+    return this.#known().bucket;
+  }
+
   /** Options of `millrace up` that put the object store here. */
   storeArgs(prefix: string): string[] {
     const { bucket, endpoint } = this.#known();

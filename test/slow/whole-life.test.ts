@@ -1,0 +1,193 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync } from 'node:fs';
+import { connect } from 'node:net';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { App } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { Kafka, logLevel } from 'kafkajs';
+import { systemEnv } from '../../broker-runtime/src/adapters/system-env.ts';
+import type { Environment } from '../../lib/environment/environment.ts';
+import { Millrace } from '../../lib/millrace.ts';
+import { AwsAccount } from '../aws-model/aws-account.ts';
+import { AwsServer } from '../aws-model/aws-server.ts';
+import { S3Server } from '../harness/s3-server.ts';
+import { TempDir } from '../harness/temp-dir.ts';
+import { instanceConfigOf, userDataOf } from '../harness/user-data.ts';
+import { Instance, type InstanceWorld } from '../instance/instance.ts';
+
+/**
+ * From an environment to records: its templates are synthesized, and every instance boots by the very user data and bundle that
+ * a launch template and a bucket of assets would give it, unprivileged, on a root of its own. Around them a metadata service each,
+ * the model of an account behind the SDK's protocols, and an S3 server. The WAL is in the bucket: what attaches volumes is in
+ * boot.test.ts.
+ */
+const ROOT = path.resolve(__dirname, '..', '..');
+const PORT = 29_492;
+const ZONES = ['us-east-1a', 'us-east-1b', 'us-east-1c'] as const;
+/** Process start to serving, without the instance's own boot. */
+const SERVING_WITHIN_MS = 5_000;
+
+const environment: Environment = {
+  name: 'life',
+  account: '111111111111',
+  region: 'us-east-1',
+  zones: ZONES,
+  slotsPerZone: 1,
+  wal: { kind: 'object' },
+  data: { bucketName: 'millrace' },
+  clients: { allowedCidrs: ['10.60.0.0/16'], port: PORT, acceptPlaintext: true },
+  brokerSettings: { 'num.partitions': '6' },
+};
+
+const dir = new TempDir();
+const account = new AwsAccount(systemEnv().clock);
+const instances: Instance[] = [];
+let world: InstanceWorld;
+let domain: string;
+let groups: Readonly<Record<string, string>>;
+let aws: AwsServer;
+let s3: S3Server;
+
+beforeAll(async () => {
+  execFileSync(process.execPath, [path.join(ROOT, 'broker-runtime', 'build.mjs')]);
+  const bundleFile = dir.join('bundle.mjs');
+  cpSync(path.join(ROOT, 'broker-runtime', 'dist', 'millrace-broker.mjs'), bundleFile);
+  const app = new App({ outdir: dir.join('assets') });
+  const { cluster } = new Millrace(app, 'life', { environment, bundleFile });
+  app.synth();
+  const template: object = Template.fromStack(cluster).toJSON();
+  ({
+    groups,
+    dns: { domain },
+  } = instanceConfigOf(template));
+  account.addressPrefix = '127.62.0.';
+  [aws, s3] = await Promise.all([AwsServer.start(account), S3Server.start(dir.join('s3'))]);
+  const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = s3.credentials;
+  world = {
+    dir,
+    assets: dir.join('assets'),
+    userData: userDataOf(template),
+    env: { AWS_ENDPOINT_URL: aws.endpoint, AWS_ENDPOINT_URL_S3: s3.endpoint },
+    credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
+  };
+}, 120_000);
+
+afterAll(async () => {
+  await Promise.all(instances.map((one) => one.lose()));
+  await Promise.all([aws.close(), s3.stop()]);
+  dir.remove();
+}, 60_000);
+
+/** What the group of a zone does when it has too few. */
+async function launch(zone: string): Promise<Instance> {
+  const instance = await Instance.boot(account.launch(zone, groups[zone] ?? ''), world);
+  instances.push(instance);
+  return instance;
+}
+
+const isServing = ({ model }: Instance): boolean =>
+  model.state === 'running' && !model.hooks.has('millrace-launch');
+
+async function until(what: string, isTrue: () => boolean, limitMs = 60_000): Promise<void> {
+  const untilMs = performance.now() + limitMs;
+  while (!isTrue()) {
+    if (performance.now() > untilMs) {
+      const told = instances.map(
+        ({ model, lines }) => `${model.instanceId}: ${lines.slice(-8).join('\n  ')}`,
+      );
+      throw new Error(`not within ${limitMs} ms: ${what}\n${told.join('\n')}`);
+    }
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
+/** A client that knows one name: the load balancer sends it to any that serves, and Route 53 knows the brokers' own names. */
+function kafka(): Kafka {
+  return new Kafka({
+    brokers: [`${domain}:${PORT}`],
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 20 },
+    socketFactory: ({ host, port, onConnect }) => {
+      const serving = instances.filter(isServing);
+      const behind = serving[Math.floor(Math.random() * serving.length)]?.model.privateIp;
+      return connect(
+        { host: (host === domain ? behind : account.records.get(host)) ?? host, port },
+        onConnect,
+      );
+    },
+  });
+}
+
+const sent: string[] = [];
+async function produce(count: number): Promise<void> {
+  const producer = kafka().producer({ idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  for (let n = 0; n < count; n++) {
+    const value = `record-${sent.length}`;
+    await producer.send({ topic: 'life', acks: -1, messages: [{ key: String(n), value }] });
+    sent.push(value);
+  }
+  await producer.disconnect();
+}
+
+async function consumeAll(): Promise<string[]> {
+  const found: string[] = [];
+  const consumer = kafka().consumer({ groupId: `reader-${sent.length}` });
+  await consumer.connect();
+  await consumer.subscribe({ topic: 'life', fromBeginning: true });
+  await consumer.run({
+    eachMessage: async ({ message }) => void found.push(message.value?.toString() ?? ''),
+  });
+  await until('all records are read', () => found.length >= sent.length);
+  await consumer.disconnect();
+  return found.sort();
+}
+
+describe('an environment, from its templates to records', () => {
+  test('a bundle other than the one that was synthesized is not started', async () => {
+    const wrong = dir.join('wrong-assets');
+    cpSync(world.assets, wrong, { recursive: true });
+    const [key] = /[0-9a-f]{64}\.mjs/.exec(world.userData) ?? [];
+    cpSync(path.join(ROOT, 'package.json'), path.join(wrong, `asset.${key ?? ''}`));
+    const instance = await Instance.boot(account.launch(ZONES[0], ''), { ...world, assets: wrong });
+    expect(await instance.ended).not.toBe(0);
+    expect(instance.lines.join('\n')).toMatch(/checksum did NOT match/);
+    expect(instance.startedAtMs).toBeUndefined();
+  });
+
+  test('every group member boots, takes its slot, writes its name and serves as one cluster', async () => {
+    for (const zone of ZONES) await launch(zone);
+    await until('all serve', () => instances.every(isServing));
+    expect([...account.records.keys()].sort()).toEqual(['b1', 'b101', 'b201'].map((b) => `${b}.${domain}`));
+    await produce(50);
+    expect(await consumeAll()).toEqual([...sent].sort());
+  });
+
+  test('an instance loses power: the others go on, and its replacement serves within five seconds of its start', async () => {
+    const [lost] = instances;
+    if (lost === undefined) throw new Error('no instance');
+    await lost.lose();
+    account.lose(lost.model.instanceId);
+    await produce(30);
+    const next = await launch(lost.model.zone);
+    await until('the replacement serves', () => isServing(next));
+    const startToServingMs = performance.now() - (next.startedAtMs ?? 0);
+    console.log(`process start to serving: ${Math.round(startToServingMs)} ms`);
+    expect(startToServingMs).toBeLessThan(SERVING_WITHIN_MS);
+    expect(account.records.get(`b1.${domain}`)).toBe(next.model.privateIp);
+    await produce(20);
+    expect(await consumeAll()).toEqual([...sent].sort());
+  });
+
+  test('an instance that the group takes back hands over, removes its name and leaves', async () => {
+    const leaving = instances.find(({ model }) => model.zone === ZONES[1]);
+    if (leaving === undefined) throw new Error('no instance');
+    account.terminate(leaving.model.instanceId);
+    await until('it has left', () => leaving.model.state === 'terminated');
+    await leaving.ended;
+    expect(account.records.has(`b101.${domain}`)).toBe(false);
+    await produce(20);
+    expect(await consumeAll()).toEqual([...sent].sort());
+  });
+});

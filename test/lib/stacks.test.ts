@@ -249,6 +249,20 @@ describe('around them', () => {
     }
   });
 
+  test('and the runbook has a section of its name', () => {
+    const sections = [...readFileSync('docs/runbooks.md', 'utf8').matchAll(/^## (.*)$/gm)].map(
+      ([, name]) => name,
+    );
+    const alarms = Object.values(prod.observability.findResources('AWS::CloudWatch::Alarm') as Resources);
+    const names = alarms.map(({ Properties }) =>
+      String(Properties['AlarmName'])
+        .replace('millrace-prod-', 'millrace-NAME-')
+        .replace(/us-east-1[abc]$/, 'ZONE')
+        .replace(/-\d+$/, '-N'),
+    );
+    expect(sections.sort()).toEqual([...new Set(names)].sort());
+  });
+
   test('the alarm that stops experiments watches every zone', () => {
     prod.observability.hasResourceProperties('AWS::CloudWatch::Alarm', {
       AlarmName: 'millrace-prod-zone-without-brokers',

@@ -24,6 +24,7 @@ export interface BrokerSummary {
   readonly connections: number;
   readonly walUsedBytes: number;
   readonly walCapacityBytes: number;
+  readonly walWaitingBytes: number;
   readonly uploadedBytes: number;
   readonly uploadedObjects: number;
   readonly uploadTrouble?: string;
@@ -39,6 +40,7 @@ export function summaryOf(broker: RunningBroker): BrokerSummary {
     connections: server.connections,
     walUsedBytes: store.walUsedBytes,
     walCapacityBytes: store.walCapacityBytes,
+    walWaitingBytes: store.walWaitingBytes,
     uploadedBytes: store.uploadedBytes,
     uploadedObjects: store.uploadedObjects,
     ...(store.uploadTrouble === undefined ? {} : { uploadTrouble: store.uploadTrouble }),

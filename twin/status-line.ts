@@ -25,7 +25,7 @@ export function formatStatus(now: BrokerStatus, before: BrokerStatus, elapsedMs:
       : `uploads wait: ${trouble}`;
   return (
     `in ${rate(now.server.bytesIn, before.server.bytesIn)}  out ${rate(now.server.bytesOut, before.server.bytesOut)}  ` +
-    `clients ${now.server.connections}  WAL ${fill} %  ${uploads}`
+    `clients ${now.server.connections}  WAL ${fill} %${waits([now.store])}  ${uploads}`
   );
 }
 
@@ -60,8 +60,13 @@ export function formatCluster(
   return (
     `brokers ${serving}/${now.length}${away.length === 0 ? '' : ` (${away.join(', ')})`}  ` +
     `controller ${controller?.nodeId ?? 'none'}  in ${flow('bytesIn')}  out ${flow('bytesOut')}  ` +
-    `WAL ${Math.round(Math.max(...fills))} %  ${uploads}`
+    `WAL ${Math.round(Math.max(...fills))} %${waits(now.map(({ summary }) => summary))}  ${uploads}`
   );
+}
+
+/** With little memory producers wait before the log is full: its groups stay there until they are uploaded. */
+function waits(logs: readonly ({ readonly walWaitingBytes: number } | undefined)[]): string {
+  return logs.some((log) => (log?.walWaitingBytes ?? 0) > 0) ? ' (producers wait)' : '';
 }
 
 function sum(numbers: readonly number[]): number {

@@ -3,6 +3,7 @@ import type { FaultInjector, Member } from '../drills/fault-injector.ts';
 import type { FailoverTimes } from '../drills/report/measured.ts';
 import { ControlClient, TwinControlError } from './control-client.ts';
 import type { ListedBroker } from './control.ts';
+import type { BrokerSummary } from './messages.ts';
 import type { BrokerEvent } from './twin-cluster.ts';
 
 const LOOK_AGAIN_MS = 100;
@@ -113,9 +114,10 @@ export class TwinFaults implements FaultInjector {
     await this.#control.call('store', { isDown: false, delayMs: 0 });
   }
 
+  /** A log whose memory is full takes nothing more, however large its volume. */
   async walFillShare(): Promise<number> {
     const shares = (await this.#brokers()).map(({ summary }) =>
-      summary === undefined ? 0 : summary.walUsedBytes / summary.walCapacityBytes,
+      summary === undefined ? 0 : fillShare(summary),
     );
     return Math.max(0, ...shares);
   }
@@ -179,4 +181,8 @@ export function slowestFailover(events: readonly BrokerEvent[]): FailoverTimes |
 
 function numberOf(value: unknown): number | null {
   return typeof value === 'number' ? value : null;
+}
+
+function fillShare({ walUsedBytes, walCapacityBytes, walWaitingBytes }: BrokerSummary): number {
+  return walWaitingBytes > 0 ? 1 : walUsedBytes / walCapacityBytes;
 }

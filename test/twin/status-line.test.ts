@@ -11,6 +11,7 @@ function status(
     server: new ServerStatus(),
     store: {
       walUsedBytes: 3,
+      walWaitingBytes: 0,
       walCapacityBytes: 4,
       uploadsInFlight: 0,
       uploadedBytes: 2048,
@@ -32,6 +33,11 @@ describe('the status line', () => {
     expect(formatStatus(now, before, 500)).toBe(
       'in 2.0 KiB/s  out 10.0 MiB/s  clients 0  WAL 75 %  2.0 KiB uploaded in 2 objects',
     );
+  });
+
+  test('full-of-memory: says that producers wait, although the ring has room', () => {
+    const now = status({ store: { walUsedBytes: 1, walWaitingBytes: 100 } });
+    expect(formatStatus(now, now, 500)).toContain('WAL 25 % (producers wait)');
   });
 
   test('says why uploads wait', () => {

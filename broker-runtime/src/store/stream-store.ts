@@ -172,6 +172,7 @@ export class BrokerStreamStore implements StreamStore {
     return {
       walUsedBytes: wal.usedBytes,
       walCapacityBytes: wal.capacityBytes,
+      walWaitingBytes: wal.waitingBytes,
       uploadsInFlight: uploader.inFlight,
       uploadedBytes: uploader.uploadedBytes,
       uploadedObjects: uploader.uploadedObjects,

@@ -122,6 +122,8 @@ export interface StreamStore {
 export interface StoreStatus {
   readonly walUsedBytes: number;
   readonly walCapacityBytes: number;
+  /** Wanted by the append that waits longest for room in the WAL; 0 when none does. */
+  readonly walWaitingBytes: number;
   readonly uploadsInFlight: number;
   readonly uploadedBytes: number;
   readonly uploadedObjects: number;

@@ -187,6 +187,10 @@ export class BlockWal implements Wal {
     return this.#rings.reduce((sum, ring) => sum + ring.ringBytes, 0);
   }
 
+  get waitingBytes(): number {
+    return this.#admission.wantedBytes;
+  }
+
   /** The newest acknowledged group. */
   get durableSequence(): number {
     return this.#writer.durableSequence;

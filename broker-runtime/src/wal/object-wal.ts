@@ -164,6 +164,10 @@ export class ObjectWal implements Wal {
     });
   }
 
+  get waitingBytes(): number {
+    return this.#memory.waitingBytes;
+  }
+
   get usedBytes(): number {
     return this.#costBytes + this.#memory.queue.sizeBytes;
   }

@@ -67,6 +67,12 @@ export interface Wal {
   readonly usedBytes: number;
   readonly capacityBytes: number;
 
+  /**
+   * What the append that is first in line needs; 0 when none waits. With little memory appends wait long before the ring is full:
+   * groups stay in memory until they are uploaded.
+   */
+  readonly waitingBytes: number;
+
   /** Waits for pending writes, not for ever, then releases the devices. What hangs until then fails. */
   close(): Promise<void>;
 }

@@ -62,6 +62,10 @@ export class GroupMemory {
     return waiting;
   }
 
+  get waitingBytes(): number {
+    return this.#admission.wantedBytes;
+  }
+
   /** The medium has more room. */
   admitWaiting(): void {
     this.#admission.admitWaiting();

@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import { AnyPrincipal, Effect, type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import {
   BlockPublicAccess,
@@ -30,6 +31,17 @@ export interface StreamBucketProps {
 
 /** The rule's name, which is a dimension of its metrics. */
 export const REPLICATION_RULE_ID = 'second-region';
+
+/** Seconds that a replica is behind, the most of each minute (S3: replication metrics). */
+export function metricReplicationLatency(source: string, destination: string): Metric {
+  return new Metric({
+    namespace: 'AWS/S3',
+    metricName: 'ReplicationLatency',
+    dimensionsMap: { SourceBucket: source, DestinationBucket: destination, RuleId: REPLICATION_RULE_ID },
+    statistic: 'Maximum',
+    period: Duration.minutes(1),
+  });
+}
 
 const STORAGE_CLASSES = {
   STANDARD: new StorageClass('STANDARD'),

@@ -1,4 +1,5 @@
-import { CfnDeletionPolicy, Tags } from 'aws-cdk-lib';
+import { CfnDeletionPolicy, Duration, Tags } from 'aws-cdk-lib';
+import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import { CfnVolume } from 'aws-cdk-lib/aws-ec2';
 import { Construct } from 'constructs';
 import { CLUSTER_TAG, NODE_ID_TAG } from '../instance-contract.ts';
@@ -14,6 +15,17 @@ export interface WalVolumesProps {
   readonly iops: number;
   /** @default - kept when the stack goes */
   readonly removal?: 'retain' | 'destroy';
+}
+
+/** 1 while a volume completes no I/O; by the minute (EBS: VolumeStalledIOCheck). */
+export function metricStalledIo(volumeId: string): Metric {
+  return new Metric({
+    namespace: 'AWS/EBS',
+    metricName: 'VolumeStalledIOCheck',
+    dimensionsMap: { VolumeId: volumeId },
+    statistic: 'Maximum',
+    period: Duration.minutes(1),
+  });
 }
 
 /**
@@ -50,5 +62,12 @@ export class WalVolumes extends Construct {
         return [nodeId, volume.ref] as const;
       }),
     );
+  }
+
+  /** Of a node's volume. */
+  metricStalledIo(nodeId: number): Metric {
+    const volumeId = this.volumeIds.get(nodeId);
+    if (volumeId === undefined) throw new Error(`NoSuchSlot: there is no volume of node ${nodeId}`);
+    return metricStalledIo(volumeId);
   }
 }

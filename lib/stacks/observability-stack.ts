@@ -6,14 +6,14 @@ import {
   GraphWidget,
   type IMetric,
   MathExpression,
-  Metric,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import { groupName } from '../constructs/broker-fleet.ts';
-import { REPLICATION_RULE_ID } from '../constructs/stream-bucket.ts';
+import { metricBrokersInService } from '../constructs/broker-fleet.ts';
+import { metricReplicationLatency } from '../constructs/stream-bucket.ts';
+import { metricStalledIo } from '../constructs/wal-volumes.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 import { replicaBucketName } from './recovery-stack.ts';
 import type { StorageStack } from './storage-stack.ts';
@@ -83,21 +83,12 @@ export class ObservabilityStack extends Stack {
 
 function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
   const { name, zones, scaling } = environment;
-  const groups = zones.map((zone) => groupName(name, zone));
-  const inService = (group: string): Metric =>
-    new Metric({
-      namespace: 'AWS/AutoScaling',
-      metricName: 'GroupInServiceInstances',
-      dimensionsMap: { AutoScalingGroupName: group },
-      statistic: 'Minimum',
-      period: MINUTE,
-    });
   return [
     ...zones.map((zone) => ({
       id: `Short${zone}`,
       name: `millrace-${name}-too-few-brokers-${zone}`,
       says: `Fewer brokers than wanted in ${zone} for ten minutes.`,
-      metric: inService(groupName(name, zone)),
+      metric: metricBrokersInService(name, zone),
       threshold: scaling.minPerZone,
       minutes: 10,
       when: ComparisonOperator.LESS_THAN_THRESHOLD,
@@ -108,8 +99,10 @@ function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       name: stopAlarmName(environment),
       says: 'A zone has had no broker for two minutes.',
       metric: new MathExpression({
-        expression: `MIN([${groups.map((_, at) => `zone${at}`).join(', ')}])`,
-        usingMetrics: Object.fromEntries(groups.map((group, at) => [`zone${at}`, inService(group)])),
+        expression: `MIN([${zones.map((_, at) => `zone${at}`).join(', ')}])`,
+        usingMetrics: Object.fromEntries(
+          zones.map((zone, at) => [`zone${at}`, metricBrokersInService(name, zone)]),
+        ),
         label: 'brokers of the emptiest zone',
         period: MINUTE,
       }),
@@ -126,13 +119,7 @@ function volumeAlarms({ name }: ResolvedEnvironment, { volumes }: StorageStack):
     id: `Stalled${nodeId}`,
     name: `millrace-${name}-wal-stalled-${nodeId}`,
     says: `The WAL volume of node ${nodeId} completes no I/O.`,
-    metric: new Metric({
-      namespace: 'AWS/EBS',
-      metricName: 'VolumeStalledIOCheck',
-      dimensionsMap: { VolumeId: volumeId },
-      statistic: 'Maximum',
-      period: MINUTE,
-    }),
+    metric: metricStalledIo(volumeId),
     threshold: 1,
     minutes: 2,
     when: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -148,17 +135,7 @@ function bucketAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       id: 'ReplicationLag',
       name: `millrace-${name}-replication-lag`,
       says: 'The second region is more than 15 minutes behind.',
-      metric: new Metric({
-        namespace: 'AWS/S3',
-        metricName: 'ReplicationLatency',
-        dimensionsMap: {
-          SourceBucket: data.bucketName,
-          DestinationBucket: replicaBucketName(environment),
-          RuleId: REPLICATION_RULE_ID,
-        },
-        statistic: 'Maximum',
-        period: MINUTE,
-      }),
+      metric: metricReplicationLatency(data.bucketName, replicaBucketName(environment)),
       threshold: REPLICATION_LAG_SECONDS,
       minutes: 5,
       when: ComparisonOperator.GREATER_THAN_THRESHOLD,

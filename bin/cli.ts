@@ -87,6 +87,9 @@ program
     'start although the log with acknowledged records is gone, and give those records up',
     false,
   )
+  .option('--tls-cert <file>', 'speak TLS with clients: certificate chain, PEM; needs --tls-key')
+  .option('--tls-key <file>', 'private key of the certificate, PEM')
+  .option('--tls-client-ca <file>', 'accept only clients with a certificate of these authorities, PEM')
   .addOption(
     new Option('--wal-size <size>', 'size of each WAL file that has to be made')
       .default(undefined, '128MiB, 512MiB for a single broker')

@@ -66,7 +66,12 @@ function offlineFindings(environment: ResolvedEnvironment): Finding[] {
   if (!existsSync(path.join(ROOT, 'broker-runtime', 'dist', 'millrace-broker.mjs'))) {
     warn('bundle', 'the broker is not built yet: npm run build');
   }
-  warn('listeners', 'clients speak plaintext without authentication: keep the allowed ranges narrow');
+  if (environment.clients.tls === undefined) {
+    warn(
+      'listeners',
+      'clients speak plaintext without authentication: clients.tls, or keep the allowed ranges narrow',
+    );
+  }
   if (slotsPerZone === 1 && wal.kind === 'block-shared') {
     warn(
       'takeover',

@@ -16,7 +16,11 @@ export const prod: Environment = {
   },
   wal: { kind: 'block-shared', sizeGiB: 16, iops: 1000 },
   recovery: { region: 'us-west-2' },
-  clients: { allowedCidrs: ['10.60.0.0/16'], acceptPlaintext: true },
+  clients: {
+    allowedCidrs: ['10.60.0.0/16'],
+    // Certificate, key, and the authorities of your clients; docs/kit.md makes one.
+    tls: { secretArn: 'arn:aws:secretsmanager:us-east-1:333333333333:secret:millrace/prod/tls-AbCdEf' },
+  },
   scaling: {
     minPerZone: 1,
     maxPerZone: 2,

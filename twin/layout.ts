@@ -25,6 +25,7 @@ export interface ClusterPlan {
   readonly walFileBytes: number;
   readonly walKind: 'block' | 'object';
   readonly acceptWalLoss: boolean;
+  readonly tls?: BrokerConfig['tls'];
   readonly memoryBytes: number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -61,6 +62,7 @@ export function planCluster(plan: ClusterPlan): readonly PlannedBroker[] {
       ),
       walKind: plan.walKind,
       acceptWalLoss: plan.acceptWalLoss,
+      ...(plan.tls === undefined ? {} : { tls: plan.tls }),
       memoryBytes: plan.memoryBytes,
       settings: plan.settings,
     },

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import { messageOf, MillraceError } from '../broker-runtime/src/base/errors.ts';
 import { type BrokerConfig, type RunningBroker, runBroker } from '../broker-runtime/src/main.ts';
+import type { TlsCredentials } from '../broker-runtime/src/ports/network.ts';
 import { checkDataFolder, type ClusterPlan } from './layout.ts';
 import { OptionError, type StoreLocation } from './options.ts';
 import { liveLine, printer, untilSignal } from './output.ts';
@@ -30,6 +32,9 @@ export interface UpOptions {
   readonly walKind: 'block' | 'object';
   readonly walSize?: number;
   readonly acceptWalLoss: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
   readonly memory?: number;
   readonly set: Readonly<Record<string, string>>;
   readonly json: boolean;
@@ -58,9 +63,35 @@ function clusterPlan(options: UpOptions): ClusterPlan {
     walFileBytes: options.walSize ?? DEFAULTS.cluster.walFileBytes,
     walKind: options.walKind,
     acceptWalLoss: options.acceptWalLoss,
+    ...tlsOf(options),
     memoryBytes: options.memory ?? DEFAULTS.cluster.memoryBytes,
     settings,
   };
+}
+
+/** @throws {OptionError} one without the other, or a file that cannot be read */
+function tlsOf({ tlsCert, tlsKey, tlsClientCa }: UpOptions): { readonly tls?: TlsCredentials } {
+  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return {};
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new OptionError(
+      'TLS needs --tls-cert FILE and --tls-key FILE; --tls-client-ca FILE asks clients for theirs',
+    );
+  }
+  return {
+    tls: {
+      certificate: pem('--tls-cert', tlsCert),
+      privateKey: pem('--tls-key', tlsKey),
+      ...(tlsClientCa === undefined ? {} : { clientAuthorities: pem('--tls-client-ca', tlsClientCa) }),
+    },
+  };
+}
+
+function pem(option: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new OptionError(`${option} ${file} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 function brokerConfig(options: UpOptions): BrokerConfig {
@@ -75,6 +106,7 @@ function brokerConfig(options: UpOptions): BrokerConfig {
     walFileBytes: options.walSize ?? DEFAULTS.single.walFileBytes,
     walKind: options.walKind,
     acceptWalLoss: options.acceptWalLoss,
+    ...tlsOf(options),
     memoryBytes: options.memory ?? DEFAULTS.single.memoryBytes,
     settings: options.set,
   };

@@ -54,6 +54,8 @@ export interface BrokerWorld {
   readonly env: Env;
   readonly objects: ObjectStore;
   readonly network: Network;
+  /** How clients come in. Default: `network`. */
+  readonly clientNetwork?: Network;
   /** Where WALs are: on volumes, or each in the bucket as objects (protocol 2.2). */
   readonly volumes: WalVolumes | 'object';
 }
@@ -260,7 +262,7 @@ export class Broker {
       signal: stopping.signal,
     });
     groups.start();
-    const address = await server.listen(world.network, options.listen);
+    const address = await server.listen(world.clientNetwork ?? world.network, options.listen);
     partitions.startMaintenance();
     const host = options.advertisedHost ?? address.host;
     await commands.send('node.serve', { host, port: address.port });

@@ -12,6 +12,7 @@ import { SharedDeviceVolume } from './adapters/shared-device-volume.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
+import { TlsNetwork } from './adapters/tls-network.ts';
 import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import { sharedVolumes } from './broker/shared-volumes.ts';
@@ -19,7 +20,8 @@ import type { WalVolumes } from './broker/wal-volume.ts';
 import type { BrokerConfig, FileStoreConfig, S3StoreConfig } from './main/broker-config.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
-import type { Address, Network } from './ports/network.ts';
+import { LimitedEvents } from './ports/limited-events.ts';
+import type { Address, Network, TlsCredentials } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
 import type { SharedVolume } from './ports/shared-volume.ts';
 
@@ -62,10 +64,12 @@ export async function runBroker(
     const objects = surroundings.objects?.(realObjects) ?? realObjects;
     opened.push(() => objects.close());
     const volumes = await openVolumes(env, config, opened);
-    const realNetwork = new TcpNetwork();
-    const network = surroundings.network?.(realNetwork) ?? realNetwork;
+    const disturbed = surroundings.network ?? ((real: Network) => real);
+    const tcp = new TcpNetwork();
+    const network = disturbed(tcp);
+    const clientNetwork = config.tls === undefined ? network : disturbed(tlsNetwork(env, tcp, config.tls));
     const broker = await Broker.start(
-      { env, objects, volumes, network },
+      { env, objects, volumes, network, clientNetwork },
       {
         nodeId: config.nodeId,
         listen: { host: config.host, port: config.port },
@@ -105,6 +109,13 @@ export async function runBroker(
 function stayAlive(): () => void {
   const timer = setInterval(() => undefined, STAY_ALIVE_MS);
   return () => clearInterval(timer);
+}
+
+function tlsNetwork(env: Env, tcp: Network, credentials: TlsCredentials): Network {
+  const events = new LimitedEvents(env);
+  return new TlsNetwork(tcp, credentials, {
+    onRefused: (remote, reason) => events.warn('server.handshake-failed', { remote, reason }),
+  });
 }
 
 async function openVolumes(

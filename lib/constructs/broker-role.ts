@@ -19,6 +19,8 @@ export interface BrokerRoleProps {
   /** The domain below which brokers write their names. */
   readonly domain: string;
   readonly groupNames: readonly string[];
+  /** Certificate and key of the client listener. @default - none */
+  readonly tlsSecretArn?: string;
   /** @default - none */
   readonly permissionsBoundaryArn?: string;
 }
@@ -32,7 +34,8 @@ export class BrokerRole extends Construct {
 
   constructor(scope: Construct, id: string, props: BrokerRoleProps) {
     super(scope, id);
-    const { cluster, attachesVolumes, hostedZoneId, domain, groupNames, permissionsBoundaryArn } = props;
+    const { cluster, attachesVolumes, hostedZoneId, domain, groupNames } = props;
+    const { tlsSecretArn, permissionsBoundaryArn } = props;
     const { partition, account, region } = Stack.of(this);
     const volumesAndInstances = (of: string): string[] =>
       ['volume', 'instance'].map((kind) => `arn:${of}:ec2:${region}:${account}:${kind}/*`);
@@ -72,6 +75,15 @@ export class BrokerRole extends Construct {
         resources: groupNames.map((name) => groupArn(partition, name)),
       }),
     );
+    if (tlsSecretArn !== undefined) {
+      this.role.addToPolicy(
+        new PolicyStatement({
+          sid: 'ReadTheCertificate',
+          actions: ['secretsmanager:GetSecretValue'],
+          resources: [tlsSecretArn],
+        }),
+      );
+    }
     this.role.addToPolicy(
       new PolicyStatement({
         sid: 'WriteOurNames',

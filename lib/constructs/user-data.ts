@@ -30,6 +30,9 @@ ProtectSystem=strict
 ProtectHome=true
 PrivateTmp=true
 StateDirectory=millrace
+# Private keys stay in memory.
+RuntimeDirectory=millrace
+RuntimeDirectoryMode=0700
 LimitNOFILE=65536
 Restart=on-failure
 RestartSec=2

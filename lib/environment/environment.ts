@@ -123,11 +123,20 @@ export interface ClientOptions {
   readonly allowedCidrs: readonly string[];
   /** @default 9092 */
   readonly port?: number;
+  /** TLS with clients, and who they are by their certificates. @default - plaintext, which has to be accepted; prod needs TLS */
+  readonly tls?: TlsOptions;
+  /** `true` says that the network is trusted: without `tls` nothing is encrypted and nobody asked who they are. @default false */
+  readonly acceptPlaintext?: boolean;
+}
+
+export interface TlsOptions {
   /**
-   * Brokers speak plain Kafka: no TLS, no authentication yet. `true` says that the network is trusted, and is needed until
-   * they can.
+   * A secret of AWS Secrets Manager in the same region: JSON with the PEM texts `certificate` (for the domain and all names one
+   * level below it), `privateKey` and `clientAuthorities`. A new version is used by brokers that start after it.
    */
-  readonly acceptPlaintext: boolean;
+  readonly secretArn: string;
+  /** `required`: only clients with a certificate of the secret's authorities get in. @default 'required' */
+  readonly clientCertificates?: 'required' | 'none';
 }
 
 export interface ScalingOptions {

@@ -4,6 +4,7 @@ import type {
   ExistingNetwork,
   RecoveryOptions,
   ScheduledSize,
+  TlsOptions,
 } from './environment.ts';
 import { InvalidEnvironmentError, problemsOf } from './validate.ts';
 
@@ -30,7 +31,12 @@ export interface ResolvedEnvironment {
   readonly recovery: Required<RecoveryOptions> | undefined;
   readonly network: { readonly cidr: string } | ExistingNetwork;
   readonly dns: { readonly domain: string; readonly hostedZoneId: string | undefined };
-  readonly clients: { readonly allowedCidrs: readonly string[]; readonly port: number };
+  readonly clients: {
+    readonly allowedCidrs: readonly string[];
+    readonly port: number;
+    /** Undefined: plaintext, which was accepted. */
+    readonly tls: Required<TlsOptions> | undefined;
+  };
   readonly scaling: {
     readonly minPerZone: number;
     readonly maxPerZone: number;
@@ -101,7 +107,11 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
         : { storageClass: 'STANDARD', replicationTimeControl: false, ...recovery },
     network: 'vpcId' in network ? network : { cidr: network.cidr ?? DEFAULT_CIDR },
     dns: { domain: dns?.domain ?? `${name}.millrace.internal`, hostedZoneId: dns?.hostedZoneId },
-    clients: { allowedCidrs: clients.allowedCidrs, port: clients.port ?? DEFAULT_PORT },
+    clients: {
+      allowedCidrs: clients.allowedCidrs,
+      port: clients.port ?? DEFAULT_PORT,
+      tls: clients.tls === undefined ? undefined : { clientCertificates: 'required', ...clients.tls },
+    },
     scaling: {
       minPerZone: scaling.minPerZone ?? slotsPerZone,
       maxPerZone: scaling.maxPerZone ?? slotsPerZone,

@@ -1,4 +1,4 @@
-import type { Environment, ExistingNetwork } from './environment.ts';
+import type { Environment, ExistingNetwork, TlsOptions } from './environment.ts';
 import { FAMILIES, LIMITS, type Limit, SIZES, walMibPerSecond } from './limits.ts';
 
 /** One thing that is wrong with an environment. */
@@ -265,13 +265,14 @@ function checkNetwork({ environment, report, within, matches }: Checks): void {
     );
   }
   within('Port', 'clients.port', clients.port, LIMITS.port);
-  if (!clients.acceptPlaintext) {
+  if (clients.tls !== undefined) checkTls(clients.tls, environment, report);
+  else if (clients.acceptPlaintext !== true) {
     report(
       'Plaintext',
       'clients.acceptPlaintext',
       clients.acceptPlaintext,
-      'true',
-      'brokers have no TLS and no authentication yet: say that the network is trusted',
+      'true, or clients.tls',
+      'add clients.tls, or say that the network is trusted',
     );
   }
   if (clients.allowedCidrs.length === 0) {
@@ -370,8 +371,38 @@ function checkScaling({ environment, report, within }: Checks): void {
   }
 }
 
+function checkTls(
+  { secretArn, clientCertificates }: TlsOptions,
+  { account, region }: Environment,
+  report: Checks['report'],
+): void {
+  const [, where, owner] =
+    /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):(\d{12}):secret:[\w/+=.@-]+$/.exec(secretArn) ?? [];
+  if (where !== region || owner !== account) {
+    report(
+      'TlsSecret',
+      'clients.tls.secretArn',
+      secretArn,
+      `the full ARN of a secret in ${region} of ${account}`,
+      'aws secretsmanager describe-secret --secret-id NAME --query ARN',
+    );
+  }
+  if (!['required', 'none', undefined].includes(clientCertificates)) {
+    report(
+      'TlsClients',
+      'clients.tls.clientCertificates',
+      clientCertificates,
+      '"required" or "none"',
+      'see TlsOptions',
+    );
+  }
+}
+
 function checkProd({ environment, report }: Checks): void {
-  const { data, recovery, alarms, instances, slotsPerZone } = environment;
+  const { data, recovery, alarms, instances, slotsPerZone, clients } = environment;
+  if (clients.tls === undefined) {
+    report('ProdPlaintext', 'clients.tls', undefined, 'TLS in prod', 'add clients.tls: { secretArn }');
+  }
   if (data?.removal === 'destroy') {
     report('ProdDestroy', 'data.removal', 'destroy', '"retain" in prod', 'remove `removal`');
   }

@@ -40,6 +40,7 @@ export class ClusterStack extends Stack {
       hostedZoneId: zone.hostedZoneId,
       domain: dns.domain,
       groupNames: Object.values(groups),
+      ...(clients.tls === undefined ? {} : { tlsSecretArn: clients.tls.secretArn }),
       ...(environment.permissionsBoundaryArn === undefined
         ? {}
         : { permissionsBoundaryArn: environment.permissionsBoundaryArn }),
@@ -67,6 +68,14 @@ export class ClusterStack extends Stack {
       launchHook: LAUNCH_HOOK,
       terminateHook: TERMINATE_HOOK,
       dns: { hostedZoneId: zone.hostedZoneId, domain: dns.domain },
+      ...(clients.tls === undefined
+        ? {}
+        : {
+            tls: {
+              secretId: clients.tls.secretArn,
+              clientCertificates: clients.tls.clientCertificates,
+            },
+          }),
       port: clients.port,
       internalPort: INTERNAL_PORT,
       settings: environment.brokerSettings,

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   AutoScalingLifecycle,
   Ec2Volumes,
+  ManagedSecrets,
   Route53Names,
 } from '../../broker-runtime/src/adapters/aws-cloud.ts';
 import { Imds } from '../../broker-runtime/src/adapters/imds.ts';
@@ -120,5 +121,16 @@ describe('the metadata service', () => {
     await expect(new Imds(env.clock, 'http://127.0.0.1:9').notice()).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
+  });
+});
+
+describe('secrets', () => {
+  test('are read by their ARN', async () => {
+    account.secrets.set('arn:secret', '{"certificate":"..."}');
+    expect(await new ManagedSecrets(options).read('arn:secret')).toBe('{"certificate":"..."}');
+  });
+
+  test('that are not there are told by name', async () => {
+    await expect(new ManagedSecrets(options).read('arn:none')).rejects.toThrow(/arn:none/);
   });
 });

@@ -134,6 +134,7 @@ export class AgentRig {
           put: (name, address) => calling(() => account.changeRecord('UPSERT', name, address)),
           remove: (name, address) => calling(() => account.changeRecord('DELETE', name, address)),
         },
+        secrets: { read: (id) => calling(() => account.getSecretValue(id)) },
         lifecycle: {
           complete: (...asked) => calling(() => account.completeLifecycleAction(...asked)),
           reportUnhealthy: (instanceId) => calling(() => account.setInstanceHealth(instanceId, 'Unhealthy')),

@@ -69,6 +69,18 @@ describe('from power-on to serving', () => {
     expect(rig.account.calls.filter((call) => call.startsWith('ec2:'))).toEqual([]);
   });
 
+  test('a broker gets certificate and key of the secret; without them nothing is started and the group is told', async () => {
+    const rig = new AgentRig({ tls: { secretId: 'arn:tls', clientCertificates: 'none' } });
+    const early = rig.boot();
+    await rig.pass(10_000);
+    expect(String(await early.ended)).toMatch(/no secret arn:tls/);
+    expect(early.brokers).toEqual([]);
+    expect(early.instance.isHealthy).toBe(false);
+    rig.account.secrets.set('arn:tls', '{"certificate": "C", "privateKey": "K"}');
+    const { brokers } = await rig.bootToServing();
+    expect(brokers[0]?.launch.tls).toEqual({ certificate: 'C', privateKey: 'K' });
+  });
+
   test('a volume that attaches slowly comes all the same', async () => {
     const rig = new AgentRig();
     rig.account.attachMs = 45_000;

@@ -54,6 +54,7 @@ export class AwsAccount {
   readonly volumes = new Map<string, ModelVolume>();
   readonly instances = new Map<string, ModelInstance>();
   readonly records = new Map<string, string>();
+  readonly secrets = new Map<string, string>();
   /** Names of all calls, as in IAM policies. */
   readonly calls: string[] = [];
   attachMs = 2_000;
@@ -180,6 +181,13 @@ export class AwsAccount {
   setInstanceHealth(instanceId: string, status: string): void {
     this.#call('autoscaling:SetInstanceHealth');
     this.#instance(instanceId).isHealthy = status === 'Healthy';
+  }
+
+  getSecretValue(id: string): string {
+    this.#call('secretsmanager:GetSecretValue');
+    const text = this.secrets.get(id);
+    if (text === undefined) throw new AwsError('ResourceNotFoundException', `no secret ${id}`);
+    return text;
   }
 
   #call(name: string): void {

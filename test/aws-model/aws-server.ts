@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type AwsAccount, AwsError, type ModelInstance } from './aws-account.ts';
 
-/** The account behind the protocols that the SDK speaks: EC2 and Auto Scaling queries, Route 53's XML. */
+/** The account behind the protocols that the SDK speaks: EC2 and Auto Scaling queries, Route 53's XML, Secrets Manager's JSON. */
 export class AwsServer {
   readonly #server: Server;
 
@@ -16,10 +16,22 @@ export class AwsServer {
       void bodyOf(request).then((body) => {
         const path = request.url ?? '';
         try {
+          if (request.headers['x-amz-target'] === 'secretsmanager.GetSecretValue') {
+            const { SecretId } = JSON.parse(body) as { SecretId: string };
+            const SecretString = account.getSecretValue(SecretId);
+            response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
+            response.end(JSON.stringify({ ARN: SecretId, SecretString }));
+            return;
+          }
           const xml = path.startsWith('/2013-04-01/') ? route53(account, body) : query(account, body);
           response.writeHead(200, { 'content-type': 'text/xml' }).end(xml);
         } catch (error) {
           if (!(error instanceof AwsError)) throw error;
+          if (request.headers['x-amz-target'] !== undefined) {
+            response.writeHead(400, { 'content-type': 'application/x-amz-json-1.1' });
+            response.end(JSON.stringify({ __type: error.code, message: error.message }));
+            return;
+          }
           // EC2 API throttling: 503; everything else here is a mistake of the caller.
           const status = error.code === 'RequestLimitExceeded' ? 503 : 400;
           response.writeHead(status, { 'content-type': 'text/xml' }).end(errorXml(error, body, path));

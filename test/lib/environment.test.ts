@@ -14,6 +14,10 @@ const good: Environment = {
 const goodProd: Environment = {
   ...good,
   tier: 'prod',
+  clients: {
+    allowedCidrs: ['10.0.0.0/8'],
+    tls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:tls-AbCdEf' },
+  },
   recovery: { region: 'eu-west-1' },
   alarms: { topicArn: 'arn:aws:sns:eu-central-1:111111111111:operators' },
 };
@@ -77,6 +81,21 @@ describe('an environment', () => {
       { clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: false } },
     ],
     [
+      'TlsSecret',
+      'clients.tls.secretArn',
+      { clients: { allowedCidrs: ['10.0.0.0/8'], tls: { secretArn: 'millrace/tls' } } },
+    ],
+    [
+      'TlsSecret',
+      'clients.tls.secretArn',
+      {
+        clients: {
+          allowedCidrs: ['10.0.0.0/8'],
+          tls: { secretArn: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:elsewhere-AbCdEf' },
+        },
+      },
+    ],
+    [
       'ClientRange',
       'clients.allowedCidrs',
       { clients: { allowedCidrs: ['0.0.0.0/0'], acceptPlaintext: true } },
@@ -97,6 +116,7 @@ describe('an environment', () => {
 
   test.each<[code: string, wrong: Partial<Environment>]>([
     ['ProdDestroy', { data: { removal: 'destroy', confirmDestroy: 'try' } }],
+    ['ProdPlaintext', { clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: true } }],
     ['ProdRecovery', { recovery: undefined }],
     ['ProdAlarms', { alarms: undefined }],
     ['ProdSlots', { slotsPerZone: 1 }],

@@ -23,6 +23,7 @@ const SERVICES: Readonly<Record<string, string>> = {
   '@aws-sdk/client-ec2': 'ec2',
   '@aws-sdk/client-auto-scaling': 'autoscaling',
   '@aws-sdk/client-route-53': 'route53',
+  '@aws-sdk/client-secrets-manager': 'secretsmanager',
 };
 
 /** Every command of the SDK that the broker and its agent can send: only adapters may know the SDK. */

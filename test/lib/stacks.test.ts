@@ -302,3 +302,19 @@ describe('all stacks', () => {
     expect(stacksOf(environments['prod']).all()).toEqual(prod.all());
   });
 });
+
+describe('the whole template of each stack of prod', () => {
+  /** What a new CDK or another bundle changes says nothing about the stack. */
+  const stable = (template: Template | undefined): unknown => {
+    const { Resources, ...rest } = template?.toJSON() as { Resources: Record<string, { Type: string }> };
+    const kept = Object.entries(Resources).filter(([, { Type }]) => Type !== 'AWS::CDK::Metadata');
+    return { ...rest, Resources: Object.fromEntries(kept) };
+  };
+
+  test.each(['recovery', 'storage', 'network', 'cluster', 'observability', 'drills'] as const)(
+    '%s is as it was reviewed; `npm test -- -u` accepts a change',
+    (stack) => {
+      expect(stable(prod[stack])).toMatchSnapshot();
+    },
+  );
+});

@@ -115,6 +115,7 @@ class Machine {
           put: (name, address) => answered(() => account.changeRecord('UPSERT', name, address)),
           remove: (name, address) => answered(() => account.changeRecord('DELETE', name, address)),
         },
+        secrets: { read: (id) => answered(() => account.getSecretValue(id)) },
         lifecycle: {
           complete: (...asked) =>
             answered(() => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect } from 'node:tls';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { App } from 'aws-cdk-lib';
@@ -14,11 +14,12 @@ import { AwsServer } from '../aws-model/aws-server.ts';
 import { S3Server } from '../harness/s3-server.ts';
 import { TempDir } from '../harness/temp-dir.ts';
 import { instanceConfigOf, userDataOf } from '../harness/user-data.ts';
+import { type CertificateAndKey, TestAuthority } from '../harness/certificates.ts';
 import { Instance, type InstanceWorld } from '../instance/instance.ts';
 
 /**
  * From an environment to records: its templates are synthesized, and every instance boots by the very user data and bundle that
- * a launch template and a bucket of assets would give it, unprivileged, on a root of its own. Around them a metadata service each,
+ * a launch template and a bucket of assets would give it, unprivileged, on a root of its own. Clients and brokers know each other by certificates. Around them a metadata service each,
  * the model of an account behind the SDK's protocols, and an S3 server. The WAL is in the bucket: what attaches volumes is in
  * boot.test.ts.
  */
@@ -28,6 +29,8 @@ const ZONES = ['us-east-1a', 'us-east-1b', 'us-east-1c'] as const;
 /** Process start to serving, without the instance's own boot. */
 const SERVING_WITHIN_MS = 5_000;
 
+const SECRET = 'arn:aws:secretsmanager:us-east-1:111111111111:secret:life-AbCdEf';
+
 const environment: Environment = {
   name: 'life',
   account: '111111111111',
@@ -36,7 +39,7 @@ const environment: Environment = {
   slotsPerZone: 1,
   wal: { kind: 'object' },
   data: { bucketName: 'millrace' },
-  clients: { allowedCidrs: ['10.60.0.0/16'], port: PORT, acceptPlaintext: true },
+  clients: { allowedCidrs: ['10.60.0.0/16'], port: PORT, tls: { secretArn: SECRET } },
   brokerSettings: { 'num.partitions': '6' },
 };
 
@@ -48,6 +51,8 @@ let domain: string;
 let groups: Readonly<Record<string, string>>;
 let aws: AwsServer;
 let s3: S3Server;
+let authority: TestAuthority;
+let client: CertificateAndKey;
 
 beforeAll(async () => {
   execFileSync(process.execPath, [path.join(ROOT, 'broker-runtime', 'build.mjs')]);
@@ -62,6 +67,10 @@ beforeAll(async () => {
     dns: { domain },
   } = instanceConfigOf(template));
   account.addressPrefix = '127.62.0.';
+  authority = await TestAuthority.create();
+  const server = await authority.sign('brokers', [domain, `*.${domain}`]);
+  client = await authority.sign('a client');
+  account.secrets.set(SECRET, JSON.stringify({ ...server, clientAuthorities: authority.certificate }));
   [aws, s3] = await Promise.all([AwsServer.start(account), S3Server.start(dir.join('s3'))]);
   const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = s3.credentials;
   world = {
@@ -111,10 +120,10 @@ function kafka(): Kafka {
     socketFactory: ({ host, port, onConnect }) => {
       const serving = instances.filter(isServing);
       const behind = serving[Math.floor(Math.random() * serving.length)]?.model.privateIp;
-      return connect(
-        { host: (host === domain ? behind : account.records.get(host)) ?? host, port },
-        onConnect,
-      );
+      const address = (host === domain ? behind : account.records.get(host)) ?? host;
+      const mine = { ca: authority.certificate, cert: client.certificate, key: client.privateKey };
+      // The name is what the certificate is for; the address only where it happens to be.
+      return connect({ host: address, port, servername: host, ...mine }, onConnect);
     },
   });
 }
@@ -162,6 +171,21 @@ describe('an environment, from its templates to records', () => {
     expect([...account.records.keys()].sort()).toEqual(['b1', 'b101', 'b201'].map((b) => `${b}.${domain}`));
     await produce(50);
     expect(await consumeAll()).toEqual([...sent].sort());
+  });
+
+  test('a client without a certificate gets no word out of a broker', async () => {
+    const [instance] = instances.filter(isServing);
+    const socket = connect({
+      host: instance?.model.privateIp ?? '',
+      port: PORT,
+      servername: domain,
+      ca: authority.certificate,
+    });
+    const error = await new Promise<Error | undefined>((resolve) => {
+      socket.once('error', resolve).once('close', () => resolve(undefined));
+      socket.once('data', () => resolve(undefined));
+    });
+    expect(error?.message).toMatch(/certificate required/);
   });
 
   test('an instance loses power: the others go on, and its replacement serves within five seconds of its start', async () => {

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
+import { TestAuthority } from '../harness/certificates.ts';
 import { run } from '../harness/command.ts';
 import { MillraceProcess } from '../harness/millrace-process.ts';
 import { TempDir } from '../harness/temp-dir.ts';
@@ -89,6 +91,63 @@ describe('millrace up with a single broker, as a real process', () => {
     expect(offsets[0]?.partitions).toMatchObject([{ partition: 0, offset: '1' }]);
     await admin.disconnect();
     expect(await broker.stop()).toBe(0);
+  });
+
+  test('with TLS it serves clients that trust its authority and show a certificate, and no others', async () => {
+    const authority = await TestAuthority.create();
+    const [server, client] = await Promise.all([authority.sign('broker'), authority.sign('client')]);
+    const file = (name: string, text: string): string => {
+      writeFileSync(dir.join(name), text);
+      return dir.join(name);
+    };
+    const tls = ['--tls-cert', file('cert', server.certificate), '--tls-key', file('key', server.privateKey)];
+    const broker = await MillraceProcess.start({
+      dataDir: dir.join('data'),
+      args: ['--zones', '1', ...SMALL, ...tls, '--tls-client-ca', file('ca', authority.certificate)],
+    });
+    try {
+      const connectWith = async (ssl: object | false): Promise<number> => {
+        const kafka = new Kafka({
+          brokers: [broker.bootstrapServers],
+          logLevel: logLevel.NOTHING,
+          connectionTimeout: 2_000,
+          retry: { retries: 3, initialRetryTime: 50 },
+          ssl,
+        });
+        const producer = kafka.producer();
+        await producer.connect();
+        const [sent] = await producer.send({ topic: 'secret', messages: [{ value: 'hush' }] });
+        await producer.disconnect();
+        return Number(sent?.baseOffset);
+      };
+      const ours = { ca: authority.certificate, cert: client.certificate, key: client.privateKey };
+      expect(await connectWith(ours)).toBe(0);
+      await expect(connectWith({ ca: authority.certificate })).rejects.toThrow();
+      await expect(connectWith({ ...ours, ca: undefined })).rejects.toThrow();
+      await expect(connectWith(false)).rejects.toThrow();
+      expect(await connectWith(ours)).toBe(1);
+    } finally {
+      await broker.stop();
+    }
+  });
+
+  test.each<[string[], RegExp]>([
+    [['--tls-cert', 'x'], /TLS needs --tls-cert FILE and --tls-key FILE/],
+    [['--tls-cert', 'nowhere', '--tls-key', 'nowhere'], /--tls-cert nowhere cannot be read: ENOENT/],
+    [['--tls-cert', COMMAND, '--tls-key', COMMAND], /TLS: the certificate is not PEM/],
+  ])('%j is refused in a line', async (options, message) => {
+    const { status, stderr } = await millrace(
+      'up',
+      '--data',
+      dir.join('data'),
+      '--port',
+      '0',
+      ...SMALL,
+      ...options,
+    );
+    expect(status).toBe(1);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/^ +at /m);
   });
 
   test('refuses a data folder that another process holds, and a port in use', async () => {

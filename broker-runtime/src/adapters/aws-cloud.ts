@@ -9,6 +9,7 @@ import {
   DescribeVolumesCommand,
   EC2Client,
 } from '@aws-sdk/client-ec2';
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ChangeResourceRecordSetsCommand, type ChangeAction, Route53Client } from '@aws-sdk/client-route-53';
 import {
   CloudError,
@@ -17,6 +18,7 @@ import {
   type CloudVolumes,
   type Lifecycle,
   type Names,
+  type Secrets,
 } from '../ports/cloud.ts';
 
 export interface AwsOptions {
@@ -201,5 +203,23 @@ export class AutoScalingLifecycle implements Lifecycle {
       ShouldRespectGracePeriod: false,
     });
     await calling('autoscaling:SetInstanceHealth', this.#client.send(command));
+  }
+}
+
+/** AWS Secrets Manager. */
+export class ManagedSecrets implements Secrets {
+  readonly #client: SecretsManagerClient;
+
+  constructor(options: AwsOptions) {
+    this.#client = new SecretsManagerClient(clientOptions(options));
+  }
+
+  async read(id: string): Promise<string> {
+    const { SecretString } = await calling(
+      `reading the secret ${id}`,
+      this.#client.send(new GetSecretValueCommand({ SecretId: id })),
+    );
+    if (SecretString === undefined) throw new CloudError('DENIED', `the secret ${id} is not a text`);
+    return SecretString;
   }
 }

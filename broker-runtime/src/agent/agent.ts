@@ -7,11 +7,13 @@ import type {
   LeaveNotice,
   Lifecycle,
   Names,
+  Secrets,
   VolumeDevices,
 } from '../ports/cloud.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import type { InstanceConfig } from './instance-config.ts';
+import { tlsCredentials } from './tls-secret.ts';
 import { claimSlot, releaseSlot } from './slot-claim.ts';
 import { attachVolumes } from './volume-attachments.ts';
 
@@ -22,6 +24,7 @@ export interface AgentWorld {
   readonly devices: VolumeDevices;
   readonly names: Names;
   readonly lifecycle: Lifecycle;
+  readonly secrets: Secrets;
   readonly brokers: BrokerProcesses;
   /** The cluster's bucket. */
   readonly objects: ObjectStore;
@@ -121,6 +124,7 @@ export class Agent {
             },
             nodeId,
           );
+    const tls = await tlsCredentials(this.#world.secrets, this.#config.tls);
     const name = `b${nodeId}.${dns.domain}`;
     const start = (): BrokerProcess =>
       this.#world.brokers.start({
@@ -132,6 +136,7 @@ export class Agent {
         port: this.#config.port,
         internalPort: this.#config.internalPort,
         settings: this.#config.settings,
+        ...(tls === undefined ? {} : { tls }),
       });
     await names.put(name, privateIp);
     const broker = await this.#keepServing(start, () =>

@@ -17,12 +17,21 @@ export interface InstanceConfig {
   readonly launchHook: string;
   readonly terminateHook: string;
   readonly dns: { readonly hostedZoneId: string; readonly domain: string };
+  /** How clients connect. Absent: in plaintext. */
+  readonly tls?: TlsConfig;
   /** Where clients connect. */
   readonly port: number;
   /** Where other brokers connect. */
   readonly internalPort: number;
   /** Kafka broker settings by their Kafka names. */
   readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface TlsConfig {
+  /** Of a secret whose text is JSON with the PEM texts `certificate`, `privateKey` and, for `required`, `clientAuthorities`. */
+  readonly secretId: string;
+  /** Whether clients have to show a certificate of the secret's authorities. */
+  readonly clientCertificates: 'required' | 'none';
 }
 
 export interface SlotConfig {
@@ -73,6 +82,9 @@ export function parseInstanceConfig(text: string): InstanceConfig {
   if (!Array.isArray(config.slots) || !config.slots.every(isSlot)) {
     refuse('slots', config.slots, 'a list of node ids with their zones');
   }
+  if (config.tls !== undefined && !isTls(config.tls)) {
+    refuse('tls', config.tls, 'secretId, and clientCertificates "required" or "none"');
+  }
   for (const name of ['groups', 'dns', 'settings'] as const) {
     const fields = config[name];
     const isMap =
@@ -89,4 +101,10 @@ function isSlot(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { nodeId, zone }: { nodeId?: unknown; zone?: unknown } = value;
   return Number.isInteger(nodeId) && typeof zone === 'string';
+}
+
+function isTls(value: unknown): value is TlsConfig {
+  if (typeof value !== 'object' || value === null) return false;
+  const { secretId, clientCertificates }: Partial<Record<keyof TlsConfig, unknown>> = value;
+  return typeof secretId === 'string' && (clientCertificates === 'required' || clientCertificates === 'none');
 }

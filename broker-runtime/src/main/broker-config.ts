@@ -1,9 +1,13 @@
+import type { TlsCredentials } from '../ports/network.ts';
+
 /** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
 export interface BrokerConfig {
   readonly nodeId: number;
   readonly host: string;
   readonly port: number;
   readonly advertisedHost?: string;
+  /** For clients. Default: they speak plaintext. */
+  readonly tls?: TlsCredentials;
   /** The availability zone. */
   readonly rack?: string;
   /** Where other brokers reach this one. Default: the system chooses. */

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import path from 'node:path';
-import { AutoScalingLifecycle, Ec2Volumes, Route53Names } from '../adapters/aws-cloud.ts';
+import { AutoScalingLifecycle, Ec2Volumes, ManagedSecrets, Route53Names } from '../adapters/aws-cloud.ts';
 import { ChildBrokers } from '../adapters/child-brokers.ts';
 import { Imds } from '../adapters/imds.ts';
 import { NvmeDevices } from '../adapters/nvme-devices.ts';
@@ -19,6 +19,8 @@ import type { BrokerConfig } from './broker-config.ts';
 
 /** systemd makes it and says where (StateDirectory). */
 const STATE_FOLDER = process.env['STATE_DIRECTORY'] ?? '/var/lib/millrace';
+/** In memory, gone with the unit: configurations of brokers, with private keys (RuntimeDirectory). */
+const RUNTIME_FOLDER = process.env['RUNTIME_DIRECTORY'] ?? STATE_FOLDER;
 /** Of the machine's memory, for buffers and caches; Node's heap, the kernel and its page cache take the rest. */
 const MEMORY_SHARE = 0.4;
 
@@ -42,9 +44,10 @@ export async function runAgent(configFile: string, program: string): Promise<num
       devices: new NvmeDevices(),
       names: new Route53Names({ region }, dns.hostedZoneId),
       lifecycle: new AutoScalingLifecycle({ region }),
+      secrets: new ManagedSecrets({ region }),
       brokers: new ChildBrokers({
         program,
-        folder: STATE_FOLDER,
+        folder: RUNTIME_FOLDER,
         configOf: (launch) => brokerConfig(config, launch, { kind: 's3', ...store }),
       }),
       objects: new S3ObjectStore(env, store),
@@ -81,5 +84,6 @@ function brokerConfig(
     ...(walKind === 'object' ? { walKind: 'object' } : { sharedVolumes: launch.devices }),
     memoryBytes: Math.floor(totalmem() * MEMORY_SHARE),
     settings: launch.settings,
+    ...(launch.tls === undefined ? {} : { tls: launch.tls }),
   };
 }

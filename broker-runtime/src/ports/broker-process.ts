@@ -1,3 +1,5 @@
+import type { TlsCredentials } from './network.ts';
+
 /** What a broker of this instance is started with. */
 export interface BrokerLaunch {
   readonly nodeId: number;
@@ -10,6 +12,8 @@ export interface BrokerLaunch {
   readonly advertisedHost: string;
   /** By node id, the devices of its own volume and of those it stands by for; empty with the WAL in the bucket. */
   readonly devices: Readonly<Record<string, string>>;
+  /** For clients. Absent: they speak plaintext. */
+  readonly tls?: TlsCredentials;
   readonly settings: Readonly<Record<string, string>>;
 }
 

@@ -53,6 +53,12 @@ export interface Names {
   remove(name: string, address: string): Promise<void>;
 }
 
+/** Texts that nobody else may read. */
+export interface Secrets {
+  /** @throws {CloudError} */
+  read(id: string): Promise<string>;
+}
+
 /** What the group is told about an instance. */
 export interface Lifecycle {
   /** Nothing happens when no hook waits. @throws {CloudError} */

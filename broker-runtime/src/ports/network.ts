@@ -28,6 +28,15 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Of a server, as PEM. */
+export interface TlsCredentials {
+  /** The server's own certificate first, then those between it and a root. */
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Clients have to show a certificate of one of these. Without it they show none. */
+  readonly clientAuthorities?: string;
+}
+
 export interface Address {
   readonly host: string;
   /** 0 lets the system choose; {@link Listener.address} tells. */

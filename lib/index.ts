@@ -7,6 +7,6 @@ export { BootstrapEndpoint, type BootstrapEndpointProps } from './constructs/boo
 export { BrokerBundle, type BrokerBundleProps } from './constructs/broker-bundle.ts';
 export { BrokerFleet, type BrokerFleetProps } from './constructs/broker-fleet.ts';
 export { BrokerRole, type BrokerRoleProps } from './constructs/broker-role.ts';
-export { StreamBucket, type StreamBucketProps } from './constructs/stream-bucket.ts';
+export { type IStreamBucket, StreamBucket, type StreamBucketProps } from './constructs/stream-bucket.ts';
 export { userDataScript, type UserDataProps } from './constructs/user-data.ts';
 export { WalVolumes, type WalVolumesProps } from './constructs/wal-volumes.ts';

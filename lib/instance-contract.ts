@@ -4,12 +4,14 @@
  */
 import type {
   CLUSTER_TAG as ClusterTag,
+  METRIC_NAMESPACE as MetricNamespace,
   NODE_ID_TAG as NodeIdTag,
 } from '../broker-runtime/src/agent/instance-config.ts';
 
 export type { InstanceConfig } from '../broker-runtime/src/agent/instance-config.ts';
 
 export const CLUSTER_TAG: typeof ClusterTag = 'millrace:cluster';
+export const METRIC_NAMESPACE: typeof MetricNamespace = 'Millrace';
 export const NODE_ID_TAG: typeof NodeIdTag = 'millrace:node-id';
 
 /** Between brokers; not open to clients. */

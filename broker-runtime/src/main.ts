@@ -18,6 +18,7 @@ import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import { sharedVolumes } from './broker/shared-volumes.ts';
 import type { WalVolumes } from './broker/wal-volume.ts';
 import type { BrokerConfig, FileStoreConfig, S3StoreConfig } from './main/broker-config.ts';
+import { reportLoad } from './main/load-reports.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import { LimitedEvents } from './ports/limited-events.ts';
@@ -172,11 +173,18 @@ async function main([first, second]: readonly string[]): Promise<number> {
   const configFile = first;
   const config = JSON.parse(readFileSync(configFile, 'utf8')) as BrokerConfig;
   const broker = await runBroker(config);
-  process.stdout.write(`${JSON.stringify({ event: 'ready', ...broker.address })}\n`);
+  const say = (event: string, fields: object): void =>
+    void process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+  say('ready', broker.address);
+  const stopReports = reportLoad(
+    () => broker.status(),
+    (load) => say('load', load),
+  );
   const stopped = new Promise<'stopped'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve('stopped'));
   });
   const ended = await Promise.race([stopped, broker.failed]);
+  stopReports();
   if (ended !== 'stopped') {
     process.stderr.write(`${JSON.stringify({ event: 'failed', message: ended.message })}\n`);
     return 1;

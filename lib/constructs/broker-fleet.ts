@@ -26,7 +26,7 @@ import {
 } from 'aws-cdk-lib/aws-ec2';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { CLUSTER_TAG, LAUNCH_HOOK, TERMINATE_HOOK } from '../instance-contract.ts';
+import { CLUSTER_TAG, LAUNCH_HOOK, METRIC_NAMESPACE, TERMINATE_HOOK } from '../instance-contract.ts';
 
 export interface BrokerFleetProps {
   readonly cluster: string;
@@ -48,8 +48,8 @@ export interface BrokerFleetProps {
   readonly maxPerZone: number;
   /** @default - none */
   readonly schedule?: readonly { readonly name: string; readonly cron: string; readonly perZone: number }[];
-  /** Adds an instance above this mean CPU. @default - none */
-  readonly cpuPercent?: number;
+  /** Keeps the brokers of a zone this busy on average. @default - none */
+  readonly busyPercent?: number;
 }
 
 /** An instance that has not answered its launch hook after this is replaced: boot, attach, replay of a full WAL. */
@@ -67,6 +67,26 @@ export function metricBrokersInService(cluster: string, zone: string): Metric {
     metricName: 'GroupInServiceInstances',
     dimensionsMap: { AutoScalingGroupName: groupName(cluster, zone) },
     statistic: 'Minimum',
+    period: Duration.minutes(1),
+  });
+}
+
+/** How busy the brokers of a zone are, the mean of each minute; their agents tell. */
+export function metricBusyPercent(cluster: string, zone: string): Metric {
+  return agentMetric('BusyPercent', cluster, zone, 'Average');
+}
+
+/** How full the fullest write-ahead log of a zone is; 100 when producers wait for room. */
+export function metricWalFullPercent(cluster: string, zone: string): Metric {
+  return agentMetric('WalFullPercent', cluster, zone, 'Maximum');
+}
+
+function agentMetric(metricName: string, cluster: string, zone: string, statistic: string): Metric {
+  return new Metric({
+    namespace: METRIC_NAMESPACE,
+    metricName,
+    dimensionsMap: { Cluster: cluster, Zone: zone },
+    statistic,
     period: Duration.minutes(1),
   });
 }
@@ -114,6 +134,16 @@ export class BrokerFleet extends Construct implements IConnectable {
     });
     Tags.of(template).add(CLUSTER_TAG, props.cluster);
     this.groups = new Map(props.zones.map((zone) => [zone.name, this.#group(zone, template, props)]));
+  }
+
+  /** Of a zone. */
+  metricBusyPercent(zone: string): Metric {
+    return metricBusyPercent(this.#cluster, zone);
+  }
+
+  /** Of a zone. */
+  metricWalFullPercent(zone: string): Metric {
+    return metricWalFullPercent(this.#cluster, zone);
   }
 
   /** Of a zone. */
@@ -172,8 +202,11 @@ export class BrokerFleet extends Construct implements IConnectable {
     for (const { name, cron, perZone } of props.schedule ?? []) {
       group.scaleOnSchedule(name, { schedule: Schedule.expression(cron), desiredCapacity: perZone });
     }
-    if (props.cpuPercent !== undefined) {
-      group.scaleOnCpuUtilization('Cpu', { targetUtilizationPercent: props.cpuPercent });
+    if (props.busyPercent !== undefined) {
+      group.scaleToTrackMetric('Busy', {
+        metric: metricBusyPercent(props.cluster, zone.name),
+        targetValue: props.busyPercent,
+      });
     }
     Validations.of(group).acknowledge({
       id: 'AwsSolutions-AS3',

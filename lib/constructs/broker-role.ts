@@ -9,7 +9,7 @@ import {
 } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { acknowledgeWildcards, partitionInFindings } from './acknowledge.ts';
-import { CLUSTER_TAG } from '../instance-contract.ts';
+import { CLUSTER_TAG, METRIC_NAMESPACE } from '../instance-contract.ts';
 
 export interface BrokerRoleProps {
   readonly cluster: string;
@@ -73,6 +73,15 @@ export class BrokerRole extends Construct {
         sid: 'FinishHooks',
         actions: ['autoscaling:CompleteLifecycleAction', 'autoscaling:SetInstanceHealth'],
         resources: groupNames.map((name) => groupArn(partition, name)),
+      }),
+    );
+    this.role.addToPolicy(
+      new PolicyStatement({
+        sid: 'TellTheLoad',
+        actions: ['cloudwatch:PutMetricData'],
+        // Metrics have no ARN (IAM: CloudWatch actions); the namespace is what bounds it.
+        resources: ['*'],
+        conditions: { StringEquals: { 'cloudwatch:namespace': METRIC_NAMESPACE } },
       }),
     );
     if (tlsSecretArn !== undefined) {

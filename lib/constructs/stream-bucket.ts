@@ -29,6 +29,12 @@ export interface StreamBucketProps {
   };
 }
 
+export interface IStreamBucket {
+  readonly bucket: Pick<IBucket, 'bucketArn' | 'bucketName' | 'arnForObjects'>;
+  /** Reads, conditional writes, deletes and lists; nothing about the bucket itself, no version. */
+  grantBroker(grantee: IGrantable): void;
+}
+
 /** The rule's name, which is a dimension of its metrics. */
 export const REPLICATION_RULE_ID = 'second-region';
 
@@ -54,7 +60,13 @@ const STORAGE_CLASSES = {
  * nothing without a condition (put-if-absent or compare-and-swap), and the bucket itself refuses a write that has none,
  * whoever asks (S3: conditional-writes-enforce).
  */
-export class StreamBucket extends Construct {
+export class StreamBucket extends Construct implements IStreamBucket {
+  /** One that another stack made: brokers can be granted it. */
+  static fromBucketName(scope: Construct, id: string, bucketName: string): IStreamBucket {
+    const bucket = Bucket.fromBucketName(scope, id, bucketName);
+    return { bucket, grantBroker: (grantee) => grantBroker(bucket, grantee) };
+  }
+
   readonly bucket: Bucket;
 
   constructor(scope: Construct, id: string, props: StreamBucketProps) {
@@ -134,8 +146,7 @@ export class StreamBucket extends Construct {
   }
 }
 
-/** Of a bucket made elsewhere, too: the stack of the brokers knows it by name. */
-export function grantBroker(bucket: Pick<IBucket, 'bucketArn' | 'arnForObjects'>, grantee: IGrantable): void {
+function grantBroker(bucket: Pick<IBucket, 'bucketArn' | 'arnForObjects'>, grantee: IGrantable): void {
   grantee.grantPrincipal.addToPrincipalPolicy(
     new PolicyStatement({
       sid: 'Objects',

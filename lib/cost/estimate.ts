@@ -235,12 +235,13 @@ function networkLines({ zones, network, dns }: ResolvedEnvironment): CostLine[] 
 
 function watchingLines({ zones, scaling, slotsPerZone, wal, recovery }: ResolvedEnvironment): CostLine[] {
   const alarms =
-    zones.length +
+    2 * zones.length +
     1 +
     (wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0) +
     (recovery === undefined ? 0 : 1);
   return [
     costLine('detailed metrics', PRICES.instanceMetrics, [zones.length * scaling.maxPerZone, 'instances']),
+    costLine('metrics of brokers', PRICES.metric, [zones.length, 'zones'], [2, 'metrics']),
     costLine('alarms', PRICES.alarm, [alarms, 'alarms']),
   ];
 }

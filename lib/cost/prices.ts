@@ -35,6 +35,7 @@ export const PRICES = {
   natGateway: { usd: 0.045, unit: 'hour', source: 'aws.amazon.com/vpc/pricing, unchecked' },
   hostedZone: { usd: 0.5, unit: 'zone-month', source: 'aws.amazon.com/route53/pricing, 2024-09' },
   instanceMetrics: { usd: 2.1, unit: 'instance-month', source: CLOUDWATCH },
+  metric: { usd: 0.3, unit: 'metric-month', source: CLOUDWATCH },
   alarm: { usd: 0.1, unit: 'alarm-month', source: CLOUDWATCH },
 } as const satisfies Record<string, Price>;
 

@@ -146,8 +146,11 @@ export interface ScalingOptions {
   readonly maxPerZone?: number;
   /** Changes at fixed times. @default - none */
   readonly schedule?: readonly ScheduledSize[];
-  /** Adds an instance above this mean CPU. @default - none */
-  readonly cpuPercent?: number;
+  /**
+   * Keeps the brokers of a zone this busy on average, between the minimum and the maximum: of the one thread that a broker is,
+   * which is full while the machine's other cores are idle. @default - none
+   */
+  readonly busyPercent?: number;
 }
 
 export interface ScheduledSize {

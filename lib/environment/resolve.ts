@@ -41,7 +41,7 @@ export interface ResolvedEnvironment {
     readonly minPerZone: number;
     readonly maxPerZone: number;
     readonly schedule: readonly ScheduledSize[];
-    readonly cpuPercent: number | undefined;
+    readonly busyPercent: number | undefined;
   };
   readonly alarmTopicArn: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
@@ -116,7 +116,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
       minPerZone: scaling.minPerZone ?? slotsPerZone,
       maxPerZone: scaling.maxPerZone ?? slotsPerZone,
       schedule: scaling.schedule ?? [],
-      cpuPercent: scaling.cpuPercent,
+      busyPercent: scaling.busyPercent,
     },
     alarmTopicArn: environment.alarms?.topicArn,
     tags: environment.tags ?? {},

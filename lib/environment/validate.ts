@@ -339,11 +339,11 @@ function cidrOf(text: string): number[] | undefined {
 
 function checkScaling({ environment, report, within }: Checks): void {
   const slots = environment.slotsPerZone ?? 2;
-  const { minPerZone = slots, maxPerZone = slots, schedule = [], cpuPercent } = environment.scaling ?? {};
+  const { minPerZone = slots, maxPerZone = slots, schedule = [], busyPercent } = environment.scaling ?? {};
   const each = { min: 1, max: slots, unit: 'instances', source: 'kit: at most one for each slot' };
   within('ScalingMin', 'scaling.minPerZone', minPerZone, each);
   within('ScalingMax', 'scaling.maxPerZone', maxPerZone, each);
-  within('ScalingCpu', 'scaling.cpuPercent', cpuPercent, LIMITS.cpuPercent);
+  within('ScalingBusy', 'scaling.busyPercent', busyPercent, LIMITS.busyPercent);
   if (minPerZone > maxPerZone) {
     report(
       'ScalingOrder',

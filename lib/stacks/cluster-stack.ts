@@ -1,6 +1,5 @@
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
-import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { HostedZone, type IHostedZone, PrivateHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { Construct } from 'constructs';
 import { acknowledgeWildcards, partitionInFindings } from '../constructs/acknowledge.ts';
@@ -9,7 +8,7 @@ import { BrokerBundle } from '../constructs/broker-bundle.ts';
 import { BrokerFleet, groupName } from '../constructs/broker-fleet.ts';
 import { BrokerRole } from '../constructs/broker-role.ts';
 import { importNetwork, type Network } from '../constructs/imported-network.ts';
-import { grantBroker } from '../constructs/stream-bucket.ts';
+import { StreamBucket } from '../constructs/stream-bucket.ts';
 import { USER_DATA_MAX_BYTES, userDataScript } from '../constructs/user-data.ts';
 import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
 import { type InstanceConfig, INTERNAL_PORT, LAUNCH_HOOK, TERMINATE_HOOK } from '../instance-contract.ts';
@@ -45,8 +44,7 @@ export class ClusterStack extends Stack {
         ? {}
         : { permissionsBoundaryArn: environment.permissionsBoundaryArn }),
     });
-    const streams = Bucket.fromBucketName(this, 'Streams', data.bucketName);
-    grantBroker(streams, role);
+    StreamBucket.fromBucketName(this, 'Streams', data.bucketName).grantBroker(role);
     acknowledgeWildcards(role, {
       [`Resource::arn:${partitionInFindings(this)}:s3:::${data.bucketName}/*`]:
         'The cluster is everything in its bucket.',
@@ -109,7 +107,7 @@ export class ClusterStack extends Stack {
       minPerZone: scaling.minPerZone,
       maxPerZone: scaling.maxPerZone,
       schedule: scaling.schedule,
-      ...(scaling.cpuPercent === undefined ? {} : { cpuPercent: scaling.cpuPercent }),
+      ...(scaling.busyPercent === undefined ? {} : { busyPercent: scaling.busyPercent }),
     });
     this.endpoint = new BootstrapEndpoint(this, 'Bootstrap', {
       cluster: name,

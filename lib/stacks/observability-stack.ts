@@ -11,7 +11,11 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import { metricBrokersInService } from '../constructs/broker-fleet.ts';
+import {
+  metricBrokersInService,
+  metricBusyPercent,
+  metricWalFullPercent,
+} from '../constructs/broker-fleet.ts';
 import { metricReplicationLatency } from '../constructs/stream-bucket.ts';
 import { metricStalledIo } from '../constructs/wal-volumes.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
@@ -31,6 +35,9 @@ export function stopAlarmName({ name }: ResolvedEnvironment): string {
 const MINUTE = Duration.minutes(1);
 /** A second region that is this far behind is not the recovery that was promised. */
 const REPLICATION_LAG_SECONDS = 900;
+
+/** What is left takes a minute or two of writing. */
+const WAL_FULL_PERCENT = 80;
 
 interface AlarmSpec {
   readonly id: string;
@@ -76,7 +83,16 @@ export class ObservabilityStack extends Stack {
     );
     new Dashboard(this, 'Dashboard', {
       dashboardName: `millrace-${name}`,
-      widgets: [specs.map(({ says, metric }) => new GraphWidget({ title: says, left: [metric], width: 8 }))],
+      widgets: [
+        [
+          new GraphWidget({
+            title: 'How busy the brokers are, percent of their one thread',
+            left: environment.zones.map((zone) => metricBusyPercent(name, zone)),
+            width: 24,
+          }),
+        ],
+        specs.map(({ says, metric }) => new GraphWidget({ title: says, left: [metric], width: 8 })),
+      ],
     });
   }
 }
@@ -93,6 +109,16 @@ function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       minutes: 10,
       when: ComparisonOperator.LESS_THAN_THRESHOLD,
       missing: TreatMissingData.BREACHING,
+    })),
+    ...zones.map((zone) => ({
+      id: `WalFull${zone}`,
+      name: `millrace-${name}-wal-full-${zone}`,
+      says: `A write-ahead log of ${zone} is nearly full, or producers wait: uploads do not keep up.`,
+      metric: metricWalFullPercent(name, zone),
+      threshold: WAL_FULL_PERCENT,
+      minutes: 5,
+      when: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      missing: TreatMissingData.NOT_BREACHING,
     })),
     {
       id: 'ZoneWithoutBrokers',

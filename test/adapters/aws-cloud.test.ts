@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   AutoScalingLifecycle,
+  CloudWatchMetrics,
   Ec2Volumes,
   ManagedSecrets,
   Route53Names,
@@ -134,3 +138,26 @@ describe('secrets', () => {
     await expect(new ManagedSecrets(options).read('arn:none')).rejects.toThrow(/arn:none/);
   });
 });
+
+test('metrics are put in percent under their namespace', async () => {
+  await new CloudWatchMetrics(options, 'Millrace').put(
+    { BusyPercent: 12, WalFullPercent: 3 },
+    { Cluster: 'test' },
+  );
+  expect(account.metrics.get('Millrace/BusyPercent')).toEqual([12]);
+  expect(account.metrics.get('Millrace/WalFullPercent')).toEqual([3]);
+});
+
+test('hung-forever: a service that takes a request and never answers is an error after every attempt', async () => {
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const secrets = new ManagedSecrets({
+    ...options,
+    endpoint: `http://127.0.0.1:${port}`,
+    requestTimeoutMs: 50,
+  });
+  await expect(secrets.read('arn:any')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  silent.closeAllConnections();
+  silent.close();
+}, 60_000);

@@ -4,7 +4,11 @@ import {
   type InstanceConfig,
   NODE_ID_TAG,
 } from '../../broker-runtime/src/agent/instance-config.ts';
-import type { BrokerLaunch, BrokerProcess } from '../../broker-runtime/src/ports/broker-process.ts';
+import type {
+  BrokerLaunch,
+  BrokerLoad,
+  BrokerProcess,
+} from '../../broker-runtime/src/ports/broker-process.ts';
 import { CloudError } from '../../broker-runtime/src/ports/cloud.ts';
 import { AwsAccount, AwsError, type ModelInstance } from '../aws-model/aws-account.ts';
 import { MemoryObjectStore } from '../simulation/world/memory-object-store.ts';
@@ -38,6 +42,7 @@ export class FakeBroker implements BrokerProcess {
   readonly #ended = Promise.withResolvers<string>();
   readonly ready: Promise<void> = this.#ready.promise.then(() => undefined);
   readonly ended = this.#ended.promise;
+  load: BrokerLoad | undefined;
   stops = 0;
   isOver = false;
   /** False: hangs when it is asked to stop. */
@@ -133,6 +138,13 @@ export class AgentRig {
         names: {
           put: (name, address) => calling(() => account.changeRecord('UPSERT', name, address)),
           remove: (name, address) => calling(() => account.changeRecord('DELETE', name, address)),
+        },
+        metrics: {
+          put: (percents) =>
+            calling(() => {
+              for (const [name, value] of Object.entries(percents))
+                account.putMetric('Millrace', name, value);
+            }),
         },
         secrets: { read: (id) => calling(() => account.getSecretValue(id)) },
         lifecycle: {

@@ -81,6 +81,24 @@ describe('from power-on to serving', () => {
     expect(brokers[0]?.launch.tls).toEqual({ certificate: 'C', privateKey: 'K' });
   });
 
+  test('how busy the broker is goes on once a minute; what does not get through holds nobody up', async () => {
+    const rig = new AgentRig();
+    const { brokers, instance } = await rig.bootToServing();
+    const [broker] = brokers;
+    if (broker === undefined) throw new Error('no broker');
+    await rig.pass(61_000);
+    expect(rig.account.metrics.size).toBe(0);
+    broker.load = { busyPercent: 40, walFullPercent: 7 };
+    await rig.pass(60_000);
+    rig.account.throttled = 1;
+    await rig.pass(60_000);
+    broker.load = { busyPercent: 90, walFullPercent: 100 };
+    await rig.pass(60_000);
+    expect(rig.account.metrics.get('Millrace/BusyPercent')).toEqual([40, 90]);
+    expect(rig.account.metrics.get('Millrace/WalFullPercent')).toEqual([7, 100]);
+    expect(instance.isHealthy).toBe(true);
+  });
+
   test('a volume that attaches slowly comes all the same', async () => {
     const rig = new AgentRig();
     rig.account.attachMs = 45_000;

@@ -55,6 +55,8 @@ export class AwsAccount {
   readonly instances = new Map<string, ModelInstance>();
   readonly records = new Map<string, string>();
   readonly secrets = new Map<string, string>();
+  /** All values, by namespace and name. */
+  readonly metrics = new Map<string, number[]>();
   /** Names of all calls, as in IAM policies. */
   readonly calls: string[] = [];
   attachMs = 2_000;
@@ -181,6 +183,12 @@ export class AwsAccount {
   setInstanceHealth(instanceId: string, status: string): void {
     this.#call('autoscaling:SetInstanceHealth');
     this.#instance(instanceId).isHealthy = status === 'Healthy';
+  }
+
+  putMetric(namespace: string, name: string, value: number): void {
+    this.#call('cloudwatch:PutMetricData');
+    const key = `${namespace}/${name}`;
+    this.metrics.set(key, [...(this.metrics.get(key) ?? []), value]);
   }
 
   getSecretValue(id: string): string {

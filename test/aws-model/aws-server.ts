@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type AwsAccount, AwsError, type ModelInstance } from './aws-account.ts';
 
-/** The account behind the protocols that the SDK speaks: EC2 and Auto Scaling queries, Route 53's XML, Secrets Manager's JSON. */
+/** The account behind the protocols that the SDK speaks: EC2 and Auto Scaling queries, Route 53's XML, JSON of Secrets Manager and CloudWatch. */
 export class AwsServer {
   readonly #server: Server;
 
@@ -16,11 +16,10 @@ export class AwsServer {
       void bodyOf(request).then((body) => {
         const path = request.url ?? '';
         try {
-          if (request.headers['x-amz-target'] === 'secretsmanager.GetSecretValue') {
-            const { SecretId } = JSON.parse(body) as { SecretId: string };
-            const SecretString = account.getSecretValue(SecretId);
-            response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
-            response.end(JSON.stringify({ ARN: SecretId, SecretString }));
+          const target = request.headers['x-amz-target'];
+          if (typeof target === 'string') {
+            const answer = JSON.stringify(json(account, target, body));
+            response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(answer);
             return;
           }
           const xml = path.startsWith('/2013-04-01/') ? route53(account, body) : query(account, body);
@@ -122,6 +121,26 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Services that speak JSON; the operation is in a header. */
+function json(account: AwsAccount, target: string, body: string): object {
+  switch (target) {
+    case 'secretsmanager.GetSecretValue': {
+      const { SecretId } = JSON.parse(body) as { SecretId: string };
+      return { ARN: SecretId, SecretString: account.getSecretValue(SecretId) };
+    }
+    case 'GraniteServiceVersion20100801.PutMetricData': {
+      const { Namespace, MetricData } = JSON.parse(body) as {
+        Namespace: string;
+        MetricData: { MetricName: string; Value: number }[];
+      };
+      for (const { MetricName, Value } of MetricData) account.putMetric(Namespace, MetricName, Value);
+      return {};
+    }
+    default:
+      throw new AwsError('InvalidAction', `the model has no ${target}`);
+  }
 }
 
 function query(account: AwsAccount, body: string): string {

@@ -23,6 +23,7 @@ const SERVICES: Readonly<Record<string, string>> = {
   '@aws-sdk/client-ec2': 'ec2',
   '@aws-sdk/client-auto-scaling': 'autoscaling',
   '@aws-sdk/client-route-53': 'route53',
+  '@aws-sdk/client-cloudwatch': 'cloudwatch',
   '@aws-sdk/client-secrets-manager': 'secretsmanager',
 };
 

@@ -202,8 +202,11 @@ describe('the brokers', () => {
     for (const { Action, Resource, Condition } of statements) {
       const actions = [Action].flat() as string[];
       expect(actions.every((action) => !action.includes('*'))).toBe(true);
-      // Only describing knows no resources; what acts on any volume or instance is bound by the cluster's tag.
-      if (Resource === '*') expect(actions.every((action) => /:Describe/.test(action))).toBe(true);
+      // Only describing and metrics know no resources; metrics are bound by their namespace.
+      if (actions.includes('cloudwatch:PutMetricData')) {
+        expect(Condition).toEqual({ StringEquals: { 'cloudwatch:namespace': 'Millrace' } });
+      } else if (Resource === '*') expect(actions.every((action) => /:Describe/.test(action))).toBe(true);
+      // What acts on any volume or instance is bound by the cluster's tag.
       if (actions.includes('ec2:AttachVolume')) {
         expect(Condition).toEqual({ StringEquals: { 'aws:ResourceTag/millrace:cluster': 'prod' } });
       }

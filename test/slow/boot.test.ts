@@ -115,6 +115,13 @@ class Machine {
           put: (name, address) => answered(() => account.changeRecord('UPSERT', name, address)),
           remove: (name, address) => answered(() => account.changeRecord('DELETE', name, address)),
         },
+        metrics: {
+          put: (percents) =>
+            answered(() => {
+              for (const [name, value] of Object.entries(percents))
+                account.putMetric('Millrace', name, value);
+            }),
+        },
         secrets: { read: (id) => answered(() => account.getSecretValue(id)) },
         lifecycle: {
           complete: (...asked) =>
@@ -128,7 +135,13 @@ class Machine {
           start: (launch) => {
             const never = new Promise<never>(() => undefined);
             if (this.#isLost)
-              return { ready: never, ended: never, stop: () => undefined, kill: () => undefined };
+              return {
+                ready: never,
+                ended: never,
+                load: undefined,
+                stop: () => undefined,
+                kill: () => undefined,
+              };
             this.nodeId = launch.nodeId;
             this.#broker = brokers.start(launch);
             return this.#broker;

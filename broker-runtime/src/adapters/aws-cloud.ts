@@ -3,6 +3,7 @@ import {
   CompleteLifecycleActionCommand,
   SetInstanceHealthCommand,
 } from '@aws-sdk/client-auto-scaling';
+import { CloudWatchClient, PutMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import {
   AttachVolumeCommand,
   DescribeInstancesCommand,
@@ -17,6 +18,7 @@ import {
   type CloudVolume,
   type CloudVolumes,
   type Lifecycle,
+  type Metrics,
   type Names,
   type Secrets,
 } from '../ports/cloud.ts';
@@ -25,6 +27,8 @@ export interface AwsOptions {
   readonly region: string;
   /** Of something that behaves like AWS. @default - AWS */
   readonly endpoint?: string;
+  /** Of each attempt. @default 10 s */
+  readonly requestTimeoutMs?: number;
 }
 
 /** The SDK pauses between attempts, longer each time, and longer still when it is throttled. */
@@ -38,11 +42,16 @@ const NAME_TTL_S = 30;
 /** A volume cannot do that in its present state, or only with a delay (EC2: error codes). */
 const CONFLICTS: ReadonlySet<string> = new Set(['IncorrectState', 'VolumeInUse', 'IncorrectInstanceState']);
 
-function clientOptions({ region, endpoint }: AwsOptions) {
+function clientOptions({ region, endpoint, requestTimeoutMs = REQUEST_TIMEOUT_MS }: AwsOptions) {
   return {
     region,
     maxAttempts: ATTEMPTS,
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: requestTimeoutMs,
+      // Else the SDK writes a warning and goes on waiting.
+      throwOnRequestTimeout: true,
+    },
     ...(endpoint === undefined ? {} : { endpoint }),
   };
 }
@@ -221,5 +230,33 @@ export class ManagedSecrets implements Secrets {
     );
     if (SecretString === undefined) throw new CloudError('DENIED', `the secret ${id} is not a text`);
     return SecretString;
+  }
+}
+
+/** Amazon CloudWatch. */
+export class CloudWatchMetrics implements Metrics {
+  readonly #client: CloudWatchClient;
+  readonly #namespace: string;
+
+  constructor(options: AwsOptions, namespace: string) {
+    this.#client = new CloudWatchClient(clientOptions(options));
+    this.#namespace = namespace;
+  }
+
+  async put(
+    percents: Readonly<Record<string, number>>,
+    dimensions: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const Dimensions = Object.entries(dimensions).map(([Name, Value]) => ({ Name, Value }));
+    const MetricData = Object.entries(percents).map(([MetricName, Value]) => ({
+      MetricName,
+      Value,
+      Dimensions,
+      Unit: 'Percent' as const,
+    }));
+    await calling(
+      'putting metrics',
+      this.#client.send(new PutMetricDataCommand({ Namespace: this.#namespace, MetricData })),
+    );
   }
 }

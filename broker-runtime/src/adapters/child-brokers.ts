@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { BrokerLaunch, BrokerProcess, BrokerProcesses } from '../ports/broker-process.ts';
+import type { BrokerLaunch, BrokerLoad, BrokerProcess, BrokerProcesses } from '../ports/broker-process.ts';
 
 export interface ChildBrokersOptions {
   /** The bundle, which starts a broker when it is given the file of its configuration. */
@@ -35,21 +35,33 @@ export class ChildBrokers implements BrokerProcesses {
         resolve(status === null ? (signal ?? 'unknown') : String(status));
       });
     });
+    let load: BrokerLoad | undefined;
+    const ready = new Promise<void>((resolve) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const told = eventOf(line);
+        if (told?.event === 'ready') resolve();
+        if (told?.event === 'load') load = told;
+      });
+    });
     return {
-      ready: readyOf(child),
+      ready,
       ended,
+      get load() {
+        return load;
+      },
       stop: () => void child.kill('SIGTERM'),
       kill: killWithUs,
     };
   }
 }
 
-/** A broker says so in one line. */
-function readyOf({ stdout }: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (stdout === null) return;
-    createInterface({ input: stdout }).on('line', (line) => {
-      if (line.includes('"event":"ready"')) resolve();
-    });
-  });
+type Told = { readonly event: 'ready' } | ({ readonly event: 'load' } & BrokerLoad);
+
+/** What a broker tells, a line of JSON each; undefined: something else that was printed. */
+function eventOf(line: string): Told | undefined {
+  try {
+    return JSON.parse(line) as Told;
+  } catch {
+    return undefined;
+  }
 }

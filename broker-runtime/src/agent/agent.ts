@@ -6,6 +6,7 @@ import type {
   InstanceMetadata,
   LeaveNotice,
   Lifecycle,
+  Metrics,
   Names,
   Secrets,
   VolumeDevices,
@@ -13,6 +14,7 @@ import type {
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import type { InstanceConfig } from './instance-config.ts';
+import { passOnLoad } from './load-metrics.ts';
 import { tlsCredentials } from './tls-secret.ts';
 import { claimSlot, releaseSlot } from './slot-claim.ts';
 import { attachVolumes } from './volume-attachments.ts';
@@ -25,6 +27,7 @@ export interface AgentWorld {
   readonly names: Names;
   readonly lifecycle: Lifecycle;
   readonly secrets: Secrets;
+  readonly metrics: Metrics;
   readonly brokers: BrokerProcesses;
   /** The cluster's bucket. */
   readonly objects: ObjectStore;
@@ -139,11 +142,12 @@ export class Agent {
         ...(tls === undefined ? {} : { tls }),
       });
     await names.put(name, privateIp);
-    const broker = await this.#keepServing(start, () =>
-      this.#attempt('launch-hook', () =>
+    const broker = await this.#keepServing(start, (process, over) => {
+      void passOnLoad(this.#world, process, { Cluster: cluster, Zone: zone }, over);
+      return this.#attempt('launch-hook', () =>
         this.#world.lifecycle.complete(group, this.#config.launchHook, instanceId),
-      ),
-    );
+      );
+    });
     env.events.info('agent.leaving', { nodeId, instanceId, why: broker.why });
     await this.#stopBroker(broker.process);
     await this.#attempt('remove-name', () => names.remove(name, privateIp));
@@ -157,7 +161,7 @@ export class Agent {
   /** Starts the broker, again when it ends, until there is a reason to leave. */
   async #keepServing(
     start: () => BrokerProcess,
-    onServing: () => Promise<void>,
+    onServing: (process: BrokerProcess, over: AbortSignal) => Promise<void>,
   ): Promise<{ readonly process: BrokerProcess; readonly why: LeaveNotice | 'stop' }> {
     const { env } = this.#world;
     let restarts = 0;
@@ -182,7 +186,7 @@ export class Agent {
   /** @returns why to leave; undefined when the broker ended by itself */
   async #whileRuns(
     process: BrokerProcess,
-    onServing: () => Promise<void>,
+    onServing: (process: BrokerProcess, over: AbortSignal) => Promise<void>,
   ): Promise<LeaveNotice | 'stop' | undefined> {
     const { env } = this.#world;
     const over = new AbortController();
@@ -211,7 +215,7 @@ export class Agent {
       }
       if (first === 'ready') {
         env.events.info('agent.serving');
-        await onServing();
+        await onServing(process, over.signal);
         const next = await Promise.race([ended, stopped, notice]);
         return next === 'ended' ? undefined : next;
       }

@@ -1,7 +1,13 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import path from 'node:path';
-import { AutoScalingLifecycle, Ec2Volumes, ManagedSecrets, Route53Names } from '../adapters/aws-cloud.ts';
+import {
+  AutoScalingLifecycle,
+  CloudWatchMetrics,
+  Ec2Volumes,
+  ManagedSecrets,
+  Route53Names,
+} from '../adapters/aws-cloud.ts';
 import { ChildBrokers } from '../adapters/child-brokers.ts';
 import { Imds } from '../adapters/imds.ts';
 import { NvmeDevices } from '../adapters/nvme-devices.ts';
@@ -11,6 +17,7 @@ import { Agent } from '../agent/agent.ts';
 import {
   CLUSTER_TAG,
   type InstanceConfig,
+  METRIC_NAMESPACE,
   NODE_ID_TAG,
   parseInstanceConfig,
 } from '../agent/instance-config.ts';
@@ -45,6 +52,7 @@ export async function runAgent(configFile: string, program: string): Promise<num
       names: new Route53Names({ region }, dns.hostedZoneId),
       lifecycle: new AutoScalingLifecycle({ region }),
       secrets: new ManagedSecrets({ region }),
+      metrics: new CloudWatchMetrics({ region }, METRIC_NAMESPACE),
       brokers: new ChildBrokers({
         program,
         folder: RUNTIME_FOLDER,

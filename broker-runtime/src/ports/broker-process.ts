@@ -22,11 +22,21 @@ export interface BrokerProcesses {
   start(launch: BrokerLaunch): BrokerProcess;
 }
 
+/** How much of what it has a broker uses. */
+export interface BrokerLoad {
+  /** Of its one thread, since it was last told: at 100 it can do no more, whatever the machine's other cores do. */
+  readonly busyPercent: number;
+  /** Of the write-ahead log; 100 when producers wait for room. */
+  readonly walFullPercent: number;
+}
+
 export interface BrokerProcess {
   /** When it serves; never when it ends before. */
   readonly ready: Promise<void>;
   /** Its exit status, or the signal that ended it. */
   readonly ended: Promise<string>;
+  /** As it was last told; undefined before that. */
+  readonly load: BrokerLoad | undefined;
   /** Asks it to give its partitions away and stop. */
   stop(): void;
   /** At once. */

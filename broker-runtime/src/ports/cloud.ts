@@ -53,6 +53,15 @@ export interface Names {
   remove(name: string, address: string): Promise<void>;
 }
 
+/** Figures that scaling and alarms look at. */
+export interface Metrics {
+  /** One value of each name, percent, of the moment. @throws {CloudError} */
+  put(
+    percents: Readonly<Record<string, number>>,
+    dimensions: Readonly<Record<string, string>>,
+  ): Promise<void>;
+}
+
 /** Texts that nobody else may read. */
 export interface Secrets {
   /** @throws {CloudError} */

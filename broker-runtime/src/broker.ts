@@ -269,7 +269,8 @@ export class Broker {
     isServing = true;
     serving.resolve(undefined);
     metadata.onChange((change) => {
-      for (const topic of change.changed) moves.follow(topic);
+      // A topic may come with its first move: created and moving in one step.
+      for (const topic of [...change.created, ...change.changed]) moves.follow(topic);
       if (change.brokers) takeovers.follow();
     });
     for (const topic of metadata.topics()) moves.follow(topic);

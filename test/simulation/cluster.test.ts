@@ -22,6 +22,11 @@ describe('several brokers, one bucket, under faults', () => {
     expect(violations).toEqual([]);
   }, 120_000);
 
+  test('failure class: a topic that came together with its first move was never moved, and nobody served it (I37, seed 308)', async () => {
+    const { violations } = await runSeed(308, drawPlan(308));
+    expect(violations).toEqual([]);
+  }, 120_000);
+
   test('a seed replays its run event by event', async () => {
     const plan = { ...drawPlan(7), troubleMs: 5_000 };
     const first = await runSeed(7, plan);

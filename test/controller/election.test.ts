@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { timingOf } from '../../broker-runtime/src/controller/election-options.ts';
+import { LeasePace } from '../../broker-runtime/src/controller/lease-pace.ts';
 import { ElectionWorld } from './election-world.ts';
 
 const TTL_MS = 3_000;
@@ -203,5 +205,41 @@ describe('clocks (R9)', () => {
     expect(a.isValid).toBe(false);
     await world.until(1, 20_000);
     expect(a.lost).toEqual([]);
+  });
+});
+
+describe('a slow object store', () => {
+  const SLOW_MS = 2_000;
+
+  test('leader-churn: one term at most is lost when every answer begins to take two seconds; the next one lasts', async () => {
+    const world = new ElectionWorld();
+    const all = [world.add('a'), world.add('b'), world.add('c')];
+    await world.until(1);
+    for (const { store } of all) store.delayMs = () => SLOW_MS;
+    await world.advance(30_000);
+    const terms = () => all.flatMap((one) => one.terms);
+    const settled = terms().length;
+    expect(settled).toBeLessThanOrEqual(2);
+    await world.advance(300_000);
+    expect(terms()).toHaveLength(settled);
+    expect(all.filter(({ isValid }) => isValid)).toHaveLength(1);
+  });
+
+  test('lets the lease live longer, and no longer than before when it is fast again', async () => {
+    const world = new ElectionWorld();
+    const a = world.add('a');
+    await world.until(1);
+    a.store.delayMs = () => SLOW_MS;
+    await world.advance(30_000);
+    expect(world.lease()['ttlMs']).toBe(3 * SLOW_MS);
+    a.store.delayMs = () => 1;
+    await world.advance(30_000);
+    expect(world.lease()['ttlMs']).toBe(TTL_MS);
+  });
+
+  test('has a limit: a lease is never longer than five of its usual ttls', () => {
+    const pace = new LeasePace(timingOf({ host: 'a', port: 9, ttlMs: TTL_MS }));
+    pace.answered(60_000);
+    expect(pace.ttlMs).toBe(5 * TTL_MS);
   });
 });

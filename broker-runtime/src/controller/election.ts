@@ -9,7 +9,8 @@ import { timingOf } from './election-options.ts';
 import type { ElectionOptions, ElectionTiming } from './election-options.ts';
 import { LEASE_KEY, LeaseMalformedError } from './lease-body.ts';
 import type { LeaseOwner } from './lease-body.ts';
-import { LeaseClaim, LeaseVanishedError, readLease } from './lease.ts';
+import { type ClaimOutcome, LeaseClaim, LeaseVanishedError, readLease } from './lease.ts';
+import { LeasePace } from './lease-pace.ts';
 import type { StoredLease } from './lease.ts';
 import { LeaseTerm, TermEndedError } from './term.ts';
 import type { Term } from './term.ts';
@@ -38,6 +39,7 @@ interface Won {
   readonly claim: LeaseClaim;
   readonly epoch: number;
   readonly sentAt: Moment;
+  readonly ttlMs: number;
 }
 
 /**
@@ -52,6 +54,7 @@ export class Election {
   readonly #timing: ElectionTiming;
   readonly #me: LeaseOwner;
   readonly #watch: ClockWatch;
+  readonly #pace: LeasePace;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #state: ElectionState = 'follower';
@@ -68,6 +71,7 @@ export class Election {
     this.#store = store;
     this.#options = options;
     this.#timing = timingOf(options);
+    this.#pace = new LeasePace(this.#timing);
     this.#me = {
       id: options.ownerId ?? null,
       incarnation: env.random.uuid(),
@@ -187,10 +191,10 @@ export class Election {
     const epoch = Math.max(this.#highestEpoch, this.#options.epochSeen?.() ?? 0) + 1;
     const claim = new LeaseClaim(this.#env, this.#store, this.#me, () => this.#watch.now(), stored);
     for (let n = 0; n < MAX_CLAIM_WRITES && !this.#isStopping(); n++) {
-      const answer = await claim.write(this.#terms(epoch, false));
+      const { answer, ttlMs } = await this.#write(claim, epoch);
       if (answer.outcome === 'committed') {
         this.#highestEpoch = epoch;
-        return { claim, epoch, sentAt: answer.sentAt };
+        return { claim, epoch, sentAt: answer.sentAt, ttlMs };
       }
       if (answer.outcome === 'lost') break;
       await this.#pause(backoffMs(n, RETRY, this.#env.random));
@@ -203,9 +207,8 @@ export class Election {
 
   async #lead(won: Won, onElected: OnElected, onLost: OnLost): Promise<TermEndedError> {
     const { clock, events } = this.#env;
-    const { claim, epoch, sentAt } = won;
-    const validMs = this.#timing.ttlMs - this.#timing.marginMs;
-    const term = new LeaseTerm(clock, this.#watch, epoch, validMs, sentAt);
+    const { claim, epoch, sentAt, ttlMs } = won;
+    const term = new LeaseTerm(clock, this.#watch, epoch, ttlMs - this.#timing.marginMs, sentAt);
     this.#state = 'leader';
     this.#term = term;
     events.info('election.elected', { epoch, host: this.#me.host, port: this.#me.port });
@@ -244,9 +247,9 @@ export class Election {
       await pauseUntil(term.signal, (signal) => clock.sleep(dueMs - clock.monotonicMs(), signal));
       if (term.signal.aborted) return;
       try {
-        const answer = await claim.write(this.#terms(term.epoch, false));
+        const { answer, ttlMs } = await this.#write(claim, term.epoch);
         if (answer.outcome === 'committed') {
-          term.renewed(answer.sentAt);
+          term.renewed(answer.sentAt, ttlMs - this.#timing.marginMs);
           dueMs = answer.sentAt.monotonicMs + renewMs;
           repeat = 0;
         } else if (answer.outcome === 'lost') {
@@ -268,7 +271,7 @@ export class Election {
     try {
       for (let n = 0; n < MAX_RELEASE_WRITES; n++) {
         if (n > 0) await clock.sleep(backoffMs(n, RETRY, random));
-        const { outcome } = await claim.write(this.#terms(epoch, true));
+        const { outcome } = await claim.write(this.#terms(epoch, true, this.#timing.ttlMs));
         if (outcome !== 'unsure') return;
       }
       events.warn('election.not-released', { epoch, cause: 'the object store does not answer' });
@@ -281,13 +284,30 @@ export class Election {
     return this.#stopping.signal.aborted;
   }
 
-  #terms(epoch: number, released: boolean): Parameters<LeaseClaim['write']>[0] {
-    return { clusterId: this.#options.clusterId?.() ?? null, epoch, ttlMs: this.#timing.ttlMs, released };
+  /** One write of a lease that is held, for as long as the store's pace asks for. */
+  async #write(
+    claim: LeaseClaim,
+    epoch: number,
+  ): Promise<{ readonly answer: ClaimOutcome; readonly ttlMs: number }> {
+    const { clock } = this.#env;
+    const { ttlMs } = this.#pace;
+    const startedMs = clock.monotonicMs();
+    const answer = await claim.write(this.#terms(epoch, false, ttlMs));
+    this.#pace.answered(clock.monotonicMs() - startedMs);
+    return { answer, ttlMs };
+  }
+
+  #terms(epoch: number, released: boolean, ttlMs: number): Parameters<LeaseClaim['write']>[0] {
+    return { clusterId: this.#options.clusterId?.() ?? null, epoch, ttlMs, released };
   }
 
   async #tryLook(): Promise<{ readonly stored: StoredLease | undefined } | 'unavailable'> {
+    const { clock } = this.#env;
+    const startedMs = clock.monotonicMs();
     try {
-      return { stored: await this.#look() };
+      const stored = await this.#look();
+      this.#pace.answered(clock.monotonicMs() - startedMs);
+      return { stored };
     } catch (error) {
       if (error instanceof ObjectStoreError && error.code === 'UNAVAILABLE') return 'unavailable';
       throw error;

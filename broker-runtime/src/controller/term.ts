@@ -40,7 +40,7 @@ export class LeaseTerm implements Term {
   readonly ended: Promise<TermEndedError>;
   readonly #clock: Clock;
   readonly #watch: ClockWatch;
-  readonly #validMs: number;
+  #validMs: number;
   readonly #abort = new AbortController();
   readonly #resolveEnded: (error: TermEndedError) => void;
   #sentAt: Moment;
@@ -70,9 +70,13 @@ export class LeaseTerm implements Term {
     this.finish(new TermEndedError(why, `the controller cannot go on: ${messageOf(cause)}`, { cause }));
   }
 
-  /** A renewal sent then was certainly stored: nobody else had the lease in between, however late the answer is. */
-  renewed(sentAt: Moment): void {
+  /**
+   * A renewal sent then was certainly stored, and is good for so long: nobody else had the lease in between, however late
+   * the answer is.
+   */
+  renewed(sentAt: Moment, validMs: number): void {
     this.#sentAt = sentAt;
+    this.#validMs = validMs;
   }
 
   finish(error: TermEndedError): void {

@@ -42,9 +42,9 @@ export interface SlotConfig {
 /** On every volume and instance of a cluster; policies and the search for volumes rest on it. */
 export const CLUSTER_TAG = 'millrace:cluster';
 /** On a volume: the node id whose WAL it holds. */
+export const NODE_ID_TAG = 'millrace:node-id';
 /** Of the metrics that brokers' agents put. */
 export const METRIC_NAMESPACE = 'Millrace';
-export const NODE_ID_TAG = 'millrace:node-id';
 
 export class InstanceConfigError extends MillraceError {
   readonly code = 'INSTANCE_CONFIG';

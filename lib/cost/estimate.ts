@@ -1,5 +1,6 @@
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 import { type CostLine, costLine, totalOf } from './cost-line.ts';
+import { clientLines } from './clients.ts';
 import { kafkaLines } from './kafka.ts';
 import { instancePrice, PRICES, type Price, spotPrice, STORAGE_CLASSES } from './prices.ts';
 import { HOURS, type Load, SECONDS, traffic } from './load.ts';
@@ -27,7 +28,7 @@ export interface Assumptions {
   readonly electionPollMs: number;
 }
 
-/** The defaults of the broker (a test holds them against its options). */
+/** The defaults of the broker (a test holds sizes and intervals against its options); rewrites and WAL objects are typical. */
 export const BROKER_HABITS: Assumptions = {
   objectMiB: 16,
   uploadIntervalMs: 30_000,
@@ -48,7 +49,7 @@ export function estimateCost(
     ...computeLines(environment),
     ...walLines(environment, environment.wal.iops),
     ...bucketLines(environment, load, assumptions),
-    ...crossZoneLines(environment, load),
+    ...clientLines(environment, load),
     ...replicationLines(environment, load, assumptions),
     ...networkLines(environment),
     ...watchingLines(environment),
@@ -157,22 +158,6 @@ function putsOf(environment: ResolvedEnvironment, load: Load, assumptions: Assum
   const bySize = (load.writeMiBPerSecond * SECONDS) / assumptions.objectMiB;
   const byAge = load.writeMiBPerSecond === 0 ? 0 : (brokers * SECONDS * 1_000) / assumptions.uploadIntervalMs;
   return Math.max(bySize, byAge);
-}
-
-/** Partitions have a leader in one zone; clients are in all of them. */
-function crossZoneLines({ zones }: ResolvedEnvironment, load: Load): CostLine[] {
-  const { perMonthGb } = traffic(load);
-  const elsewhere: readonly [number, string] = [(zones.length - 1) / zones.length, 'from other zones'];
-  return [
-    costLine('cross-zone, producers', PRICES.crossZone, [perMonthGb, 'GB'], elsewhere),
-    costLine(
-      'cross-zone, consumers',
-      PRICES.crossZone,
-      [perMonthGb, 'GB'],
-      [load.fanout, 'readers'],
-      elsewhere,
-    ),
-  ];
 }
 
 function replicationLines(

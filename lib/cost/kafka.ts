@@ -1,5 +1,6 @@
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
-import { type CostLine, costLine, type Factor } from './cost-line.ts';
+import { clientLines } from './clients.ts';
+import { type CostLine, costLine } from './cost-line.ts';
 import { HOURS, type Load, traffic } from './load.ts';
 import { instancePrice, PRICES } from './prices.ts';
 
@@ -11,11 +12,11 @@ const FULL_SHARE = 0.6;
  * The same load on Apache Kafka: as many instances, on demand since their disks are the data; three replicas on gp3. Its
  * consumers read from the leader; with fetch-from-follower (KIP-392) that line is nought.
  */
-export function kafkaLines({ zones, instances, scaling }: ResolvedEnvironment, load: Load): CostLine[] {
+export function kafkaLines(environment: ResolvedEnvironment, load: Load): CostLine[] {
+  const { zones, instances, scaling } = environment;
   const [type = ''] = instances.types;
   const price = instancePrice(type);
   const { perDayGb, perMonthGb } = traffic(load);
-  const elsewhere: Factor = [(zones.length - 1) / zones.length, 'from other zones'];
   return [
     ...(price === undefined
       ? []
@@ -35,14 +36,7 @@ export function kafkaLines({ zones, instances, scaling }: ResolvedEnvironment, l
       [load.retentionDays, 'days'],
       [REPLICAS / FULL_SHARE, 'times the space'],
     ),
-    costLine('cross-zone, producers', PRICES.crossZone, [perMonthGb, 'GB'], elsewhere),
     costLine('cross-zone, replication', PRICES.crossZone, [perMonthGb, 'GB'], [REPLICAS - 1, 'copies']),
-    costLine(
-      'cross-zone, consumers',
-      PRICES.crossZone,
-      [perMonthGb, 'GB'],
-      [load.fanout, 'readers'],
-      elsewhere,
-    ),
+    ...clientLines(environment, load),
   ];
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { timingOf } from '../../broker-runtime/src/controller/election-options.ts';
 import { DEFAULT_STORE_OPTIONS } from '../../broker-runtime/src/store/options.ts';
 import { environments } from '../../environments/index.ts';
 import { type Assumptions, BROKER_HABITS, estimateCost } from '../../lib/cost/estimate.ts';
@@ -116,6 +117,7 @@ describe('the estimate of an environment', () => {
   test('assumes of the broker what its defaults are', () => {
     expect(BROKER_HABITS.objectMiB).toBe(DEFAULT_STORE_OPTIONS.uploadBytes / MIB);
     expect(BROKER_HABITS.uploadIntervalMs).toBe(DEFAULT_STORE_OPTIONS.uploadIntervalMs);
+    expect(BROKER_HABITS.electionPollMs).toBe(timingOf({ host: '', port: 0 }).pollMs);
   });
 
   test.each(Object.entries(environments))(

@@ -2,7 +2,9 @@ import { loadavg } from 'node:os';
 import { type MeasuredBroker, startKafka, startMillrace } from './brokers.ts';
 import { consume, type Latency, produce, produceLatency, recordsFile, type Throughput } from './load.ts';
 import { median } from './median.ts';
+import type { FullPageCache } from './page-cache.ts';
 import { singleRecordRequests } from './requests.ts';
+import { runOk } from '../test/harness/command.ts';
 import { processStats } from '../test/harness/process-stats.ts';
 
 const FILE_BYTES = 256 * 1024 ** 2;
@@ -12,7 +14,10 @@ const TAIL_PASSES = 4;
 const REPETITIONS = 3;
 const LOADS_RECORDS_PER_SECOND = [500, 5_000, 20_000];
 const LATENCY_SECONDS = 10;
-const IDLE_MS = 5_000;
+/** A broker that has just started is not idle yet: its compiler, the first checkpoint, the first snapshot. */
+const IDLE_SETTLE_MS = 20_000;
+const IDLE_MS = 10_000;
+const SYNC_DEADLINE_MS = 120_000;
 export const KAFKA_PORT = 39_092;
 
 /** What was measured of one broker. */
@@ -38,13 +43,16 @@ export interface BrokerFigures {
  */
 export async function besideKafka(
   progress: (what: string) => void,
+  pageCache: FullPageCache,
 ): Promise<{ millrace: BrokerFigures; kafka: BrokerFigures }> {
   const files = { whole: recordsFile(FILE_BYTES), tail: recordsFile(TAIL_BYTES) };
   const rounds: { millrace: BrokerFigures; kafka: BrokerFigures }[] = [];
   for (let round = 1; round <= REPETITIONS; round += 1) {
     progress(`round ${round} of ${REPETITIONS}: Millrace, load ${loadavg()[0]?.toFixed(1)}`);
+    await pageCache.fill();
     const millrace = await measure(await startMillrace(), files);
     progress(`round ${round} of ${REPETITIONS}: Apache Kafka`);
+    await pageCache.fill();
     const kafka = await measure(await startKafka(KAFKA_PORT), files);
     rounds.push({ millrace, kafka });
   }
@@ -59,6 +67,7 @@ async function measure(
   files: { readonly whole: string; readonly tail: string },
 ): Promise<BrokerFigures> {
   try {
+    await new Promise((settled) => setTimeout(settled, IDLE_SETTLE_MS));
     const before = processStats(broker.pid);
     await new Promise((next) => setTimeout(next, IDLE_MS));
     const idle = processStats(broker.pid);
@@ -75,6 +84,8 @@ async function measure(
     await produce(broker, 'tail', files.tail, TAIL_BYTES);
     const fetched = await consume(broker, 'tail', TAIL_BYTES, TAIL_PASSES);
     const catchUpAlone = await consume(broker, 'throughput', FILE_BYTES);
+    // What the throughput runs left to be written back is not the latency runs' to wait for.
+    await runOk('sync', [], { deadlineMs: SYNC_DEADLINE_MS });
     const latency: Latency[] = [];
     for (const load of LOADS_RECORDS_PER_SECOND) {
       latency.push(await produceLatency(broker, `latency-${load}`, load, LATENCY_SECONDS));

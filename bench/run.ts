@@ -5,6 +5,7 @@ import path from 'node:path';
 import { barePath, type BareFigures } from './bare-path.ts';
 import { besideKafka, type BrokerFigures, KAFKA_PORT } from './beside-kafka.ts';
 import type { Throughput } from './load.ts';
+import { FullPageCache } from './page-cache.ts';
 import { type StartFigures, startWithManyPartitions } from './start.ts';
 import { produceWithoutUploads } from './wal-only.ts';
 import { walBesideFio, type WalFigures } from './wal.ts';
@@ -115,17 +116,25 @@ function walTable(figures: readonly WalFigures[]): string[] {
   ];
 }
 
-async function main(): Promise<void> {
-  const loadBefore = loadavg()[0] ?? NaN;
+async function measureAll(pageCache: FullPageCache) {
   progress('the WAL beside fio');
   const wal = await walBesideFio(progress);
-  progress('the bare path');
-  const bare = await barePath();
   progress('start with 1,000 partitions');
   const start = await startWithManyPartitions(KAFKA_PORT);
+  await pageCache.fill();
+  progress('the bare path');
+  const bare = await barePath();
+  await pageCache.fill();
   progress('produce without uploads');
   const withoutUploads = await produceWithoutUploads();
-  const { millrace, kafka } = await besideKafka(progress);
+  return { wal, bare, start, withoutUploads, ...(await besideKafka(progress, pageCache)) };
+}
+
+async function main(): Promise<void> {
+  const loadBefore = loadavg()[0] ?? NaN;
+  const pageCache = new FullPageCache(path.join(ROOT, '.cache', 'bench-fill'));
+  const measured = await measureAll(pageCache).finally(() => pageCache.close());
+  const { wal, bare, start, withoutUploads, millrace, kafka } = measured;
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -146,7 +155,7 @@ Node ${process.versions.node}; load average before the run ${loadBefore.toFixed(
 absolute figures say something about this machine only. fio's p99 is that of writes at the same rate. Client and broker share the cores. Millrace answers after a
 direct, synced write and then stores every byte once more in its object store (a folder here), which its CPU figures
 include; Apache Kafka 4.x (KRaft, one process, its defaults) answers from the page cache. CPU is user and system time of
-the broker's process, after a warm-up. At rates where percentiles are 0 to 2 ms the client's whole milliseconds hide the
+the broker's process, after a warm-up, on a machine whose page cache is full (\`bench/page-cache.ts\` says why). At rates where percentiles are 0 to 2 ms the client's whole milliseconds hide the
 rest.
 
 ## The WAL beside fio doing the same writes

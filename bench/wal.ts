@@ -7,6 +7,7 @@ import { crc32c } from '../broker-runtime/src/base/crc32c.ts';
 import type { Env } from '../broker-runtime/src/ports/env.ts';
 import { BlockWal, formatBlockWal, recoverBlockWal } from '../broker-runtime/src/wal/block-wal.ts';
 import { previousProcessExited } from '../broker-runtime/src/wal/fence.ts';
+import { bareWrites } from './bare-writes.ts';
 import { fioWrites, hasFio } from './fio.ts';
 import { median } from './median.ts';
 import { atRate } from './metronome.ts';
@@ -17,6 +18,8 @@ export interface WalFigures {
   readonly depth: number;
   /** Bytes per second, as many writes under way as `depth` all the time. Larger is better, 1 is fio's. */
   readonly throughputRatio: number;
+  /** The same beside bare writes by Node, from as much memory: 1 is what a WAL in Node can reach. */
+  readonly bareRatio: number;
   /**
    * p99 of an append at half the WAL's own load, from the call to durable, over p99 of fio's bare write at the same
    * rate. Both keep at most `depth` under way: an append never waits for another one, as a write of fio never does.
@@ -27,6 +30,7 @@ export interface WalFigures {
 
 interface Round {
   readonly throughputRatio: number;
+  readonly bareRatio: number;
   readonly p99Ratio: number;
 }
 
@@ -44,6 +48,7 @@ const CASES = [
 const ROUNDS = 5;
 const RUN_MS = 2000;
 const FILE_BYTES = 256 * 1024 * 1024;
+const WAL_MEMORY_BYTES = 64 * 1024 * 1024;
 /** Header of a group and of its one entry. */
 const OVERHEAD_BYTES = 68 + 32;
 const OWNER = { clusterId: 'bench', nodeId: 1 };
@@ -77,6 +82,7 @@ export async function walBesideFio(progress: (what: string) => void): Promise<Wa
         groupBytes,
         depth,
         throughputRatio: median(rounds.map((round) => round.throughputRatio)),
+        bareRatio: median(rounds.map((round) => round.bareRatio)),
         p99Ratio: median(rounds.map((round) => round.p99Ratio)),
       });
     }
@@ -101,12 +107,17 @@ async function oneRound(
     await saturate(wal, entry, depth, RUN_MS / 4);
     const fioFull = fioWrites(run);
     const bytesPerSecond = await saturate(wal, entry, depth, RUN_MS);
+    const bareBytesPerSecond = await bareWrites(env, { ...run, memoryBytes: WAL_MEMORY_BYTES });
     const writesPerSecond = bytesPerSecond / groupBytes / 2;
     const fioHalf = fioWrites({ ...run, writesPerSecond });
     const latencies = await appendAtRate(wal, entry, depth, writesPerSecond);
     latencies.sort((a, b) => a - b);
     const p99Ms = latencies[Math.floor(latencies.length * 0.99)] ?? NaN;
-    return { throughputRatio: bytesPerSecond / fioFull.bytesPerSecond, p99Ratio: p99Ms / fioHalf.p99Ms };
+    return {
+      throughputRatio: bytesPerSecond / fioFull.bytesPerSecond,
+      bareRatio: bytesPerSecond / bareBytesPerSecond,
+      p99Ratio: p99Ms / fioHalf.p99Ms,
+    };
   } finally {
     await wal.close();
   }
@@ -122,7 +133,13 @@ async function openWal(
   for await (const group of recovery.groups()) throw new Error(`a trimmed log holds group ${group.sequence}`);
   const wal = await BlockWal.open(
     recovery,
-    { nodeEpoch, mayAcknowledge: () => true, groupBytes, writesInFlight: depth },
+    {
+      nodeEpoch,
+      mayAcknowledge: () => true,
+      groupBytes,
+      writesInFlight: depth,
+      memoryBytes: WAL_MEMORY_BYTES,
+    },
     env,
     {
       onDurable: (group) => void wal.trim(group.sequence),
@@ -172,9 +189,9 @@ async function appendAtRate(
 
 if (import.meta.main) {
   const figures = await walBesideFio((what) => process.stderr.write(`bench: ${what}\n`));
-  for (const { groupBytes, depth, throughputRatio, p99Ratio } of figures) {
+  for (const { groupBytes, depth, throughputRatio, bareRatio, p99Ratio } of figures) {
     console.log(
-      `${groupBytes / 1024} KiB, ${depth} under way: throughput ${throughputRatio.toFixed(2)} of fio, ` +
+      `${groupBytes / 1024} KiB, ${depth} under way: throughput ${throughputRatio.toFixed(2)} of fio, ${bareRatio.toFixed(2)} of bare writes, ` +
         `p99 of an append at half load ${p99Ratio.toFixed(2)} of fio's write`,
     );
   }

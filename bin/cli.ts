@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
 import type { DoctorOptions } from './doctor.ts';
 import type { CostOptions } from './environment-commands.ts';
+import { parsePhases } from '../drills/drill.ts';
 import { parseLimit } from '../drills/report/budget.ts';
 import {
   MAX_BROKERS_PER_ZONE,
@@ -160,6 +161,18 @@ program
         ...checked(parseLimit)(text),
       })),
   )
+  .option(
+    '--bundle <file>',
+    'the other version of the broker that upgrade-and-back needs, made by npm run build',
+  )
+  .addOption(
+    new Option(
+      '--phases <steady,observe,recover>',
+      'seconds of load before the fault, with it, and after healing, such as 10,600,30',
+    )
+      .default(undefined, "the drill's own")
+      .argParser(checked(parsePhases)),
+  )
   .option('--json', 'the report as JSON on standard output', false)
   .addHelpText(
     'after',
@@ -167,7 +180,9 @@ program
 Examples:
   millrace up --brokers-per-zone 2        in one terminal
   millrace drill list                     in another: what there is
-  millrace drill kill-broker              status 0 when nothing was lost and the budget was kept`,
+  millrace drill kill-broker              status 0 when nothing was lost and the budget was kept
+  millrace drill kill-broker --phases 10,600,30           ten minutes without the broker
+  millrace drill upgrade-and-back --bundle ../next/broker-runtime/dist/millrace-broker.mjs`,
   )
   .action(async (name: string, options: DrillOptions) => {
     // Drills bring Kafka clients with them, which starting a cluster does not need.

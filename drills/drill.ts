@@ -26,6 +26,8 @@ export interface Needs {
   readonly brokers: number;
   /** Zones with serving brokers, at least. @default 1 */
   readonly zones?: number;
+  /** Another version of the broker. @default false */
+  readonly otherVersion?: boolean;
 }
 
 export interface Phases {
@@ -35,6 +37,21 @@ export interface Phases {
   readonly observeMs: number;
   /** Load on the healed cluster. */
   readonly recoverMs: number;
+}
+
+const PHASES_MAX_S = 24 * 3_600;
+
+/** `10,600,30`: seconds of steady load, of observation and of recovery. @throws {DrillRefusedError} */
+export function parsePhases(text: string): Phases {
+  const seconds = text.split(',').map(Number);
+  const [steady, observe, recover] = seconds;
+  const isAllowed = /^\d+,\d+,\d+$/.test(text) && seconds.every((one) => one <= PHASES_MAX_S);
+  if (!isAllowed || steady === undefined || observe === undefined || recover === undefined) {
+    throw new DrillRefusedError(
+      `got "${text}", allowed: three whole numbers of seconds up to ${PHASES_MAX_S}, such as 10,600,30`,
+    );
+  }
+  return { steadyMs: steady * 1_000, observeMs: observe * 1_000, recoverMs: recover * 1_000 };
 }
 
 export interface Target {
@@ -68,7 +85,16 @@ export class DrillFailedError extends MillraceError {
 }
 
 /** Throws unless the cluster is whole enough to be broken on purpose. */
-export function refuseUnlessMet({ name, needs }: Drill, members: readonly Member[]): void {
+export function refuseUnlessMet(
+  { name, needs }: Drill,
+  members: readonly Member[],
+  otherVersion: string | undefined,
+): void {
+  if (needs.otherVersion === true && otherVersion === undefined) {
+    throw new DrillRefusedError(
+      `${name} needs another version of the broker, got none; name a bundle that npm run build made of it: --bundle FILE`,
+    );
+  }
   const away = members.filter(({ isServing }) => !isServing).map(({ nodeId }) => nodeId);
   if (away.length > 0) {
     throw new DrillRefusedError(

@@ -5,6 +5,7 @@ import {
   loseController,
   pauseBroker,
   rollingRestart,
+  upgradeAndBack,
 } from './definitions/brokers.ts';
 import {
   fullWal,
@@ -25,6 +26,7 @@ export const DRILLS: readonly Drill[] = [
   loseAllButOne,
   loseZone,
   rollingRestart,
+  upgradeAndBack,
   spotNotice,
   spotNoNotice,
   objectStoreOutage,

@@ -19,6 +19,8 @@ export interface FaultInjector {
   readonly bootstrapServers: string;
   /** What the report says about where it ran. */
   readonly environment: Readonly<Record<string, string>>;
+  /** For people: the version a drill may put beside the one that is deployed. Undefined: none was given. */
+  readonly otherVersion: string | undefined;
   members(): Promise<readonly Member[]>;
 
   /** Ends the process at once: nothing is flushed, nobody is told. */
@@ -27,6 +29,8 @@ export interface FaultInjector {
   stop(nodeId: number): Promise<void>;
   /** After {@link kill}, {@link stop} or a spot interruption. Resolves when the broker serves. */
   start(nodeId: number): Promise<void>;
+  /** What the next start of a broker runs: the version that is deployed, or {@link otherVersion}. */
+  useVersion(nodeId: number, version: 'own' | 'other'): Promise<void>;
   /** The process stands still, its connections stay open. */
   pause(nodeId: number): Promise<void>;
   resume(nodeId: number): Promise<void>;

@@ -56,7 +56,7 @@ export interface DrillClock {
  */
 export async function runDrill(drill: Drill, run: DrillRun): Promise<DrillReport> {
   const members = await run.cluster.members();
-  refuseUnlessMet(drill, members);
+  refuseUnlessMet(drill, members, run.cluster.otherVersion);
   const target = drill.prepare(members);
 
   const startedAt = run.clock.wall();

@@ -1,11 +1,11 @@
 import { enableCompileCache } from 'node:module';
-import type { RunningBroker } from '../broker-runtime/src/main.ts';
+import { pathToFileURL } from 'node:url';
+import type * as Main from '../broker-runtime/src/main.ts';
 import type { FromBroker, ToBroker } from './messages.ts';
 
 // Before anything else is loaded: a start costs a third of the CPU then, and all brokers start at once.
 enableCompileCache();
-const [{ runBroker }, { MillraceError }, { FaultySurroundings }, { summaryOf }] = await Promise.all([
-  import('../broker-runtime/src/main.ts'),
+const [{ MillraceError }, { FaultySurroundings }, { summaryOf }] = await Promise.all([
   import('../broker-runtime/src/base/errors.ts'),
   import('./faults.ts'),
   import('./messages.ts'),
@@ -15,10 +15,11 @@ const STATUS_INTERVAL_MS = 500;
 
 /**
  * One broker of the twin: the same as on an instance, in surroundings that can be broken. Ends with status 0 after a clean
- * stop, with 1 when it failed; a twin that is gone is a reason to stop cleanly.
+ * stop, with 1 when it failed; a twin that is gone is a reason to stop cleanly. The surroundings are the twin's, whatever
+ * version of the broker stands in them.
  */
 const surroundings = new FaultySurroundings();
-let broker: RunningBroker | undefined;
+let broker: Main.RunningBroker | undefined;
 let isStopping = false;
 
 const tell = (message: FromBroker): void => {
@@ -28,6 +29,7 @@ const tell = (message: FromBroker): void => {
 async function start(message: ToBroker & { readonly type: 'start' }): Promise<void> {
   surroundings.set(message.faults);
   try {
+    const { runBroker } = await versionOf(message.bundle);
     broker = await runBroker(
       message.config,
       { format: 'json' },
@@ -48,15 +50,29 @@ async function start(message: ToBroker & { readonly type: 'start' }): Promise<vo
   fail(await running.failed);
 }
 
+async function versionOf(bundle: string | undefined): Promise<Pick<typeof Main, 'runBroker'>> {
+  if (bundle === undefined) return import('../broker-runtime/src/main.ts');
+  return (await import(pathToFileURL(bundle).href)) as typeof Main;
+}
+
 function fail(error: unknown): void {
   if (isStopping) return;
   isStopping = true;
-  const code = error instanceof MillraceError ? error.code : 'ERROR';
+  const code = codeOf(error);
   const text = error instanceof Error ? error : new Error(String(error));
   // A user's mistake is one line; anything else is ours and shows where it came from.
-  const message = error instanceof MillraceError ? text.message : (text.stack ?? text.message);
+  const message = code === undefined ? (text.stack ?? text.message) : text.message;
   if (!process.connected) process.exit(1);
-  process.send?.({ type: 'failed', code, message } satisfies FromBroker, () => process.exit(1));
+  process.send?.({ type: 'failed', code: code ?? 'ERROR', message } satisfies FromBroker, () =>
+    process.exit(1),
+  );
+}
+
+/** A bundle has a class of errors of its own; what the system refused has a code, too, and names the call. */
+function codeOf(error: unknown): string | undefined {
+  if (error instanceof MillraceError) return error.code;
+  const isForeign = error instanceof Error && 'code' in error && !('syscall' in error);
+  return isForeign && typeof error.code === 'string' ? error.code : undefined;
 }
 
 async function stop(drain: boolean): Promise<void> {

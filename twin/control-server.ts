@@ -12,6 +12,7 @@ import {
   TWIN_FILE,
   type TwinFile,
 } from './control.ts';
+import { checkBundle } from './bundle.ts';
 import { OptionError } from './options.ts';
 import type { SupervisedBroker } from './supervised-broker.ts';
 import type { TwinCluster } from './twin-cluster.ts';
@@ -120,6 +121,11 @@ function handlersOf(cluster: TwinCluster): Handlers {
       await cluster.broker(nodeId).start();
       return null;
     },
+    version: ({ nodeId, bundle }) => {
+      if (bundle !== null) checkBundle(bundle);
+      cluster.broker(nodeId).useBundle(bundle ?? undefined);
+      return null;
+    },
     pause: ({ nodeId }) => {
       cluster.broker(nodeId).pause();
       return null;
@@ -147,7 +153,7 @@ function listOf(cluster: TwinCluster): Omit<TwinFile, 'control'> {
 }
 
 export function listed(broker: SupervisedBroker): ListedBroker {
-  const { nodeId, plan, state, pid, address, internalAddress, summary, faults } = broker;
+  const { nodeId, plan, state, pid, address, internalAddress, bundle, summary, faults } = broker;
   return {
     nodeId,
     zone: plan.zone,
@@ -158,6 +164,7 @@ export function listed(broker: SupervisedBroker): ListedBroker {
     ...(internalAddress === undefined ? {} : { internalPort: internalAddress.port }),
     folder: plan.config.dataDir,
     volume: plan.config.sharedVolumes?.[nodeId] ?? '',
+    ...(bundle === undefined ? {} : { bundle }),
     ...(summary === undefined ? {} : { summary }),
   };
 }

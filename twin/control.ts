@@ -25,6 +25,8 @@ export interface ListedBroker {
   readonly folder: string;
   /** The file that plays its volume. */
   readonly volume: string;
+  /** What its next start runs; absent: the code beside the twin. */
+  readonly bundle?: string;
   readonly summary?: BrokerSummary;
 }
 
@@ -37,6 +39,8 @@ export interface ControlCommands {
   stop: { args: { readonly nodeId: number }; result: { readonly status: number | null } };
   /** Answers when it serves. */
   start: { args: { readonly nodeId: number }; result: null };
+  /** Another version from the next start on: a bundle of the broker, absolute path; null: the code beside the twin. */
+  version: { args: { readonly nodeId: number; readonly bundle: string | null }; result: null };
   pause: { args: { readonly nodeId: number }; result: null };
   resume: { args: { readonly nodeId: number }; result: null };
   'cut-off': { args: { readonly nodeId: number }; result: null };

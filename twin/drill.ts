@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Phases } from '../drills/drill.ts';
 import { DRILLS, drillNamed } from '../drills/drills.ts';
 import { renderHtml } from '../drills/report/html.ts';
 import { type DrillReport, renderJson } from '../drills/report/report.ts';
@@ -8,6 +9,7 @@ import { renderText } from '../drills/report/text.ts';
 import { runDrill } from '../drills/run-drill.ts';
 import { Workload } from '../drills/workload/workload.ts';
 import type { Budget } from '../drills/report/budget.ts';
+import { readBundle } from './bundle.ts';
 import { untilSignal } from './output.ts';
 import { TwinFaults } from './twin-faults.ts';
 
@@ -16,6 +18,8 @@ export interface DrillOptions {
   readonly json: boolean;
   readonly report?: string;
   readonly limit: Budget;
+  readonly bundle?: string;
+  readonly phases?: Phases;
 }
 
 /** `millrace drill list` */
@@ -26,7 +30,10 @@ export function listDrills(): void {
 /** `millrace drill NAME`, on the twin that runs. @returns the exit status: 0 when the drill passed */
 export async function drill(name: string, options: DrillOptions): Promise<number> {
   const chosen = drillNamed(name);
-  const cluster = await TwinFaults.open(options.data);
+  const cluster = await TwinFaults.open(
+    options.data,
+    options.bundle === undefined ? undefined : readBundle(options.bundle),
+  );
   const stop = new AbortController();
   void untilSignal(() => undefined).then(() => stop.abort(new Error('interrupted')));
   const stamp = new Date().toISOString().replaceAll(':', '-');
@@ -36,6 +43,7 @@ export async function drill(name: string, options: DrillOptions): Promise<number
     cluster,
     historyPath: path.join(folder, 'history.jsonl'),
     budget: options.limit,
+    ...(options.phases === undefined ? {} : { phases: options.phases }),
     signal: stop.signal,
     heard: ({ atMs, kind, what }) => {
       if (!options.json) process.stderr.write(`${(atMs / 1000).toFixed(1).padStart(7)} s  ${kind} ${what}\n`);

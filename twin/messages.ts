@@ -4,7 +4,13 @@ import type { Faults } from './faults.ts';
 
 /** From the twin to one of its broker processes. */
 export type ToBroker =
-  | { readonly type: 'start'; readonly config: BrokerConfig; readonly faults: Faults }
+  | {
+      readonly type: 'start';
+      readonly config: BrokerConfig;
+      readonly faults: Faults;
+      /** A bundle of the broker, absolute path: that version runs. Without it: the code beside the twin. */
+      readonly bundle?: string;
+    }
   | { readonly type: 'faults'; readonly faults: Faults }
   /** `drain`: partitions are given to the others first; without it they wait for whoever comes next. */
   | { readonly type: 'stop'; readonly drain: boolean };

@@ -48,6 +48,7 @@ export class SupervisedBroker {
   readonly plan: PlannedBroker;
   readonly #events: BrokerEvents;
   #faults = NO_FAULTS;
+  #bundle: string | undefined;
   #child: ChildProcess | undefined;
   #address: Address | undefined;
   #internalAddress: Address | undefined;
@@ -84,6 +85,10 @@ export class SupervisedBroker {
   }
   get faults(): Faults {
     return this.#faults;
+  }
+  /** The bundle that the next start runs; undefined: the code beside the twin. */
+  get bundle(): string | undefined {
+    return this.#bundle;
   }
   get state(): BrokerState {
     if (this.#child === undefined && !this.#isWanted) return 'stopped';
@@ -146,6 +151,11 @@ export class SupervisedBroker {
     this.#send({ type: 'faults', faults });
   }
 
+  /** From the next start on, those after a failure included. */
+  useBundle(bundle: string | undefined): void {
+    this.#bundle = bundle;
+  }
+
   #lastStatus: number | null = null;
 
   #spawn(firstTime: boolean): void {
@@ -195,7 +205,8 @@ export class SupervisedBroker {
     // The port of the first life is what clients know.
     const { config } = this.plan;
     const port = this.#address?.port ?? config.port;
-    this.#send({ type: 'start', config: { ...config, port }, faults: this.#faults });
+    const version = this.#bundle === undefined ? {} : { bundle: this.#bundle };
+    this.#send({ type: 'start', config: { ...config, port }, faults: this.#faults, ...version });
   }
 
   #startLater(): void {

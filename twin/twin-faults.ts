@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultInjector, Member } from '../drills/fault-injector.ts';
 import type { FailoverTimes } from '../drills/report/measured.ts';
+import type { Bundle } from './bundle.ts';
 import { ControlClient, TwinControlError } from './control-client.ts';
 import type { ListedBroker } from './control.ts';
 import type { BrokerSummary } from './messages.ts';
@@ -13,26 +14,42 @@ const HEAL_DEADLINE_MS = 90_000;
 const NOTICE_MS = 120_000;
 const NODE_FENCED = 'controller.node-fenced';
 const TAKEN_OVER = 'takeover.finished';
+const OPENED = 'partition.opened';
+/** Partitions open when somebody asks for them; what is asked for later than this had no client that waited. */
+const REOPEN_WINDOW_MS = 10_000;
 
 /** A running twin, as the drills break it. */
 export class TwinFaults implements FaultInjector {
   readonly bootstrapServers: string;
   readonly environment: Readonly<Record<string, string>>;
+  readonly otherVersion: string | undefined;
+  readonly #bundle: Bundle | undefined;
   readonly #control: ControlClient;
   /** Events before it are not of this drill. */
   readonly #cursor: number;
 
-  /** @throws {TwinControlError} NO_TWIN */
-  static async open(dataDir: string): Promise<TwinFaults> {
+  /**
+   * `bundle`: the other version, for drills that need one.
+   * @throws {TwinControlError} NO_TWIN
+   */
+  static async open(dataDir: string, bundle?: Bundle): Promise<TwinFaults> {
     const control = ControlClient.of(dataDir);
     const { bootstrapServers, pid } = await control.call('list', {});
     const { cursor } = await control.call('events', { after: Number.MAX_SAFE_INTEGER });
-    return new TwinFaults(control, bootstrapServers, pid, cursor);
+    return new TwinFaults(control, bootstrapServers, pid, cursor, bundle);
   }
 
-  private constructor(control: ControlClient, bootstrapServers: string, pid: number, cursor: number) {
+  private constructor(
+    control: ControlClient,
+    bootstrapServers: string,
+    pid: number,
+    cursor: number,
+    bundle: Bundle | undefined,
+  ) {
     this.#control = control;
     this.#cursor = cursor;
+    this.#bundle = bundle;
+    this.otherVersion = bundle?.name;
     this.bootstrapServers = bootstrapServers;
     this.environment = { where: 'this machine', twin: `process ${pid}`, node: process.version };
   }
@@ -61,6 +78,11 @@ export class TwinFaults implements FaultInjector {
 
   async start(nodeId: number): Promise<void> {
     await this.#control.call('start', { nodeId });
+  }
+
+  async useVersion(nodeId: number, version: 'own' | 'other'): Promise<void> {
+    const bundle = version === 'own' ? null : (this.#bundle?.file ?? null);
+    await this.#control.call('version', { nodeId, bundle });
   }
 
   async pause(nodeId: number): Promise<void> {
@@ -130,7 +152,8 @@ export class TwinFaults implements FaultInjector {
   async healAll(): Promise<void> {
     await this.objectStoreNormal();
     await Promise.all(
-      (await this.#brokers()).map(async ({ nodeId, state, isCutOff }) => {
+      (await this.#brokers()).map(async ({ nodeId, state, isCutOff, bundle }) => {
+        if (bundle !== undefined) await this.useVersion(nodeId, 'own');
         if (isCutOff) await this.restore(nodeId);
         if (state === 'paused') await this.resume(nodeId);
         if (state === 'stopped') await this.start(nodeId);
@@ -158,7 +181,7 @@ function isUp({ state, isCutOff }: ListedBroker): boolean {
   return state === 'serving' && !isCutOff;
 }
 
-/** From the events of the controller and of those that took logs over. When a partition serves again is not told. */
+/** From the events of the controller, of those that took logs over, and of those that lead the partitions since. */
 export function slowestFailover(events: readonly BrokerEvent[]): FailoverTimes | undefined {
   const failovers = events
     .filter(({ event }) => event === TAKEN_OVER)
@@ -171,12 +194,21 @@ export function slowestFailover(events: readonly BrokerEvent[]): FailoverTimes |
         fenceMs: numberOf(finished['fenceMs']),
         replayMs: numberOf(finished['replayMs']),
         commitMs: numberOf(finished['commitMs']),
-        reopenMs: null,
+        reopenMs: reopenMs(events, finished),
       };
     });
   const total = ({ detectMs, fenceMs, replayMs, commitMs }: FailoverTimes): number =>
     (detectMs ?? 0) + (fenceMs ?? 0) + (replayMs ?? 0) + (commitMs ?? 0);
   return failovers.sort((a, b) => total(b) - total(a))[0];
+}
+
+/** From the takeover to the last partition that opened elsewhere. */
+function reopenMs(events: readonly BrokerEvent[], finished: BrokerEvent): number | null {
+  const sinceMs = events
+    .filter(({ event, broker }) => event === OPENED && broker !== finished['nodeId'])
+    .map(({ time }) => Date.parse(time) - Date.parse(finished.time))
+    .filter((ms) => ms >= 0 && ms <= REOPEN_WINDOW_MS);
+  return sinceMs.length === 0 ? null : Math.max(...sinceMs);
 }
 
 function numberOf(value: unknown): number | null {

@@ -93,15 +93,40 @@ export const rollingRestart: Drill = {
   phases: { ...PHASES, observeMs: 5_000 },
   budget: { ...NOTHING_WRONG, stallMaxMs: 5_000 },
   prepare: everyBroker,
-  inject: async (scene, { nodeIds }) => {
-    for (const nodeId of nodeIds) {
-      await scene.act(`stop broker ${nodeId}`, () => scene.cluster.stop(nodeId));
-      await scene.act(`start broker ${nodeId}`, () => scene.cluster.start(nodeId));
-      await scene.sleep(SETTLE_MS);
-    }
-  },
+  inject: (scene, { nodeIds }) => restartInTurn(scene, nodeIds),
   heal: async () => undefined,
+};
+
+export const upgradeAndBack: Drill = {
+  name: 'upgrade-and-back',
+  explanation:
+    'Restarts every broker, one after the other, with another version of its bundle, and later with the first one again. ' +
+    'On the way both versions read what the other has written: log, objects, metadata, messages between brokers. ' +
+    'A version that cannot go back, or does not bear the other beside it, is found here and not on the day.',
+  needs: { brokers: 2, otherVersion: true },
+  phases: { ...PHASES, observeMs: 10_000 },
+  budget: { ...NOTHING_WRONG, stallMaxMs: 5_000 },
+  prepare: everyBroker,
+  inject: (scene, { nodeIds }) => {
+    scene.note(`the other version is ${scene.cluster.otherVersion ?? '?'}`);
+    return restartInTurn(scene, nodeIds, 'other');
+  },
+  heal: (scene, { nodeIds }) => restartInTurn(scene, nodeIds, 'own'),
 };
 
 /** Between two brokers: partitions come back to the one that has just started. */
 const SETTLE_MS = 3_000;
+
+async function restartInTurn(
+  scene: Scene,
+  nodeIds: readonly number[],
+  version?: 'own' | 'other',
+): Promise<void> {
+  for (const nodeId of nodeIds) {
+    await scene.act(`stop broker ${nodeId}`, () => scene.cluster.stop(nodeId));
+    if (version !== undefined) await scene.cluster.useVersion(nodeId, version);
+    const as = version === undefined ? '' : ` as the ${version === 'own' ? 'deployed' : 'other'} version`;
+    await scene.act(`start broker ${nodeId}${as}`, () => scene.cluster.start(nodeId));
+    await scene.sleep(SETTLE_MS);
+  }
+}

@@ -8,6 +8,7 @@ import type { WorkloadOptions } from '../../drills/workload/options.ts';
 export class FakeCluster implements FaultInjector {
   readonly bootstrapServers = 'broker-1:9092';
   readonly environment = { cluster: 'fake' };
+  otherVersion: string | undefined = 'next';
   readonly calls: string[] = [];
   /** Calls that shall fail. */
   readonly broken = new Set<string>();
@@ -23,6 +24,7 @@ export class FakeCluster implements FaultInjector {
   kill = (nodeId: number) => this.#call(`kill ${nodeId}`);
   stop = (nodeId: number) => this.#call(`stop ${nodeId}`);
   start = (nodeId: number) => this.#call(`start ${nodeId}`);
+  useVersion = (nodeId: number, version: string) => this.#call(`useVersion ${nodeId} ${version}`);
   pause = (nodeId: number) => this.#call(`pause ${nodeId}`);
   resume = (nodeId: number) => this.#call(`resume ${nodeId}`);
   cutOff = (nodeId: number) => this.#call(`cutOff ${nodeId}`);

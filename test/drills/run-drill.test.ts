@@ -54,6 +54,15 @@ describe('every drill', () => {
     ['lose-all-but-one', ['kill 1', 'kill 3', 'start 1', 'start 3', 'healAll']],
     ['lose-zone', ['loseZone a', 'restoreZone a', 'healAll']],
     ['rolling-restart', ['stop 2', 'start 2', 'stop 3', 'start 3', 'stop 1', 'start 1', 'healAll']],
+    [
+      'upgrade-and-back',
+      [
+        ...['other', 'own'].flatMap((version) =>
+          [2, 3, 1].flatMap((id) => [`stop ${id}`, `useVersion ${id} ${version}`, `start ${id}`]),
+        ),
+        'healAll',
+      ],
+    ],
     ['full-wal', ['objectStoreOutage', 'objectStoreNormal', 'healAll']],
   ])('%s does %j', async (name, calls) => {
     await runDrill(drillNamed(name), run());

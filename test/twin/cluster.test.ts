@@ -165,13 +165,18 @@ test('the times of a failover come from the events of those who took part', () =
       replayMs: 3,
       commitMs: 4,
     },
+    // The victim's own life after it, and a partition that nobody asked for until much later, say nothing.
+    { ...base, broker: 3, event: 'partition.opened', time: '2026-01-01T00:00:00.250Z', openMs: 7 },
+    { ...base, broker: 5, event: 'partition.opened', time: '2026-01-01T00:00:00.400Z', openMs: 9 },
+    { ...base, broker: 1, event: 'partition.opened', time: '2026-01-01T00:00:05Z', openMs: 3 },
+    { ...base, broker: 3, event: 'partition.opened', time: '2026-01-01T00:01:00Z', openMs: 3 },
   ];
   expect(slowestFailover(events)).toEqual({
     detectMs: 6_001,
     fenceMs: 2,
     replayMs: 3,
     commitMs: 4,
-    reopenMs: null,
+    reopenMs: 400,
   });
   expect(slowestFailover([])).toBeUndefined();
 });

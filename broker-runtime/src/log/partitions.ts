@@ -167,6 +167,7 @@ export class PartitionSet {
   async #openOne(key: string, assignment: PartitionAssignment): Promise<Partition> {
     const { env, store } = this.#options;
     const { topicId, partition: index } = assignment;
+    const begunMs = env.clock.monotonicMs();
     await this.#releasing.get(key);
     await this.#takeTurn();
     try {
@@ -185,6 +186,12 @@ export class PartitionSet {
       }
       partition.reconfigure(current.config);
       this.#open.set(key, partition);
+      // Of a first leader it is no news; of a later one it ends the time in which nobody served the partition.
+      if (assignment.leaderEpoch > 0) {
+        const { topic, leaderEpoch } = assignment;
+        const openMs = Math.round(env.clock.monotonicMs() - begunMs);
+        env.events.info('partition.opened', { topic, partition: index, leaderEpoch, openMs });
+      }
       return partition;
     } finally {
       this.#passTurn();

@@ -47,6 +47,7 @@ export type BrokerState = 'starting' | 'serving' | 'paused' | 'stopped';
 export class SupervisedBroker {
   readonly plan: PlannedBroker;
   readonly #events: BrokerEvents;
+  readonly #launcher: readonly string[];
   #faults = NO_FAULTS;
   #bundle: string | undefined;
   #child: ChildProcess | undefined;
@@ -61,9 +62,11 @@ export class SupervisedBroker {
   #restart: NodeJS.Timeout | undefined;
   #ready = newReady();
 
-  constructor(plan: PlannedBroker, events: BrokerEvents) {
+  /** `launcher`: the beginning of a command that runs the rest of it, such as `ip netns exec NAME`. */
+  constructor(plan: PlannedBroker, events: BrokerEvents, launcher: readonly string[] = []) {
     this.plan = plan;
     this.#events = events;
+    this.#launcher = launcher;
   }
 
   get nodeId(): number {
@@ -160,7 +163,12 @@ export class SupervisedBroker {
 
   #spawn(firstTime: boolean): void {
     const begunMs = performance.now();
-    const child = fork(PROCESS, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    const [execPath = process.execPath, ...execArgv] = [
+      ...this.#launcher,
+      process.execPath,
+      ...process.execArgv,
+    ];
+    const child = fork(PROCESS, [], { execPath, execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child = child;
     let reason: string | undefined;
     let code = 'BROKER_EXITED';

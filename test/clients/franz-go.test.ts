@@ -2,13 +2,12 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ClientBroker } from '../harness/client-broker.ts';
-import { run, runOk } from '../harness/command.ts';
+import { run } from '../harness/command.ts';
+import { runWithGo } from '../harness/go.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const CACHE = path.join(ROOT, '.cache', 'franz-go');
 const VERSION = 'v1.21.6';
-/** Used where no Go is installed. */
-const GO_RELEASE = 'v0.0.1-go1.26.8';
 const TEST_DEADLINE_MS = 300_000;
 
 /**
@@ -27,20 +26,13 @@ async function build(): Promise<string> {
   const binary = path.join(CACHE, 'kgo.test');
   if (existsSync(binary)) return binary;
   mkdirSync(CACHE, { recursive: true });
-  // Debian's Go is too old for this module. Go's own is in a module, which has no permissions to execute.
-  const script = `
-    if ! command -v go >/dev/null; then
-      release=${GO_RELEASE}.linux-$(dpkg --print-architecture)
-      curl -fsS "https://proxy.golang.org/golang.org/toolchain/@v/$release.zip" -o go.zip
-      unzip -qo go.zip && rm go.zip
-      toolchain="$PWD/golang.org/toolchain@$release"
-      chmod -R +x "$toolchain/bin" "$toolchain/pkg/tool"
-      export PATH="$toolchain/bin:$PATH" GOTOOLCHAIN=local
-    fi
+  await runWithGo(
+    CACHE,
+    `
     rm -rf src
     dir=$(go mod download -json github.com/twmb/franz-go@${VERSION} | sed -n 's/.*"Dir": "\\(.*\\)".*/\\1/p')
-    cp -r "$dir" src && chmod -R u+w src && cd src && go test -c -o ../kgo.test ./pkg/kgo`;
-  await runOk('bash', ['-ec', script], { cwd: CACHE, deadlineMs: 900_000 });
+    cp -r "$dir" src && chmod -R u+w src && cd src && go test -c -o ../kgo.test ./pkg/kgo`,
+  );
   return binary;
 }
 

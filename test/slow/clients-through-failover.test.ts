@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { checkHistory } from '../../drills/checker/check.ts';
+import { HistoryWriter, readHistory } from '../../drills/history/file.ts';
+import { Workload } from '../../drills/workload/workload.ts';
+import { type ClientLife, franzGoLife, javaLife, kcatLife } from '../harness/client-lives.ts';
+import { checkDrain } from '../harness/history.ts';
+import { drain } from '../harness/producers.ts';
+import { TempDir } from '../harness/temp-dir.ts';
+import { TwinProcess } from '../harness/twin-process.ts';
+
+const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB', '--set', 'num.partitions=6'];
+const RECORDS_PER_SECOND = 150;
+const STEADY_MS = 5_000;
+/** Session timeout, takeover, and some load after it. */
+const BROKEN_MS = 14_000;
+const READ_DEADLINE_MS = 60_000;
+const DEADLINE_MS = 400_000;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The clients people use, as they come, beside each other on six brokers in three zones. */
+describe.each([
+  ['kill-broker', killBroker],
+  ['rolling-restart', rollingRestart],
+] as const)('%s', (name, happen) => {
+  let dir: TempDir;
+  let twin: TwinProcess;
+  let lives: ClientLife[] = [];
+
+  beforeAll(async () => {
+    dir = new TempDir();
+    twin = await TwinProcess.start(dir.join('data'), ['--zones', '3', '--brokers-per-zone', '2', ...SMALL]);
+  }, DEADLINE_MS);
+  afterAll(async () => {
+    await Promise.all(lives.map((life) => life.stop()));
+    await twin.stop();
+    dir.remove();
+  });
+
+  test(
+    'no client tells its application of an error, and all of them read what was acknowledged, once and in order',
+    async () => {
+      const { bootstrapServers: bootstrap } = twin;
+      const writer = new HistoryWriter(dir.join('history.jsonl'));
+      lives = [
+        kcatLife(bootstrap, RECORDS_PER_SECOND),
+        await javaLife(bootstrap, RECORDS_PER_SECOND, dir),
+        await franzGoLife(bootstrap, RECORDS_PER_SECOND),
+      ];
+      const kafkajs = await Workload.start(
+        {
+          bootstrapServers: bootstrap,
+          topic: 'kafkajs-life',
+          partitions: 6,
+          recordsPerSecond: RECORDS_PER_SECOND,
+        },
+        writer,
+      );
+      await sleep(STEADY_MS);
+      await happen(twin);
+      await sleep(STEADY_MS);
+      await Promise.all(lives.map((life) => life.endLoad()));
+      const told = await kafkajs.stop();
+      await writer.close();
+      const verdict = await checkHistory(readHistory(writer.path));
+
+      for (const life of lives) {
+        const read = await drain(bootstrap, life.topic);
+        await untilSeen(life);
+        const unseen = [...life.acked].filter((value) => !life.seen.has(value));
+        const present = new Set(read.map(({ value }) => value));
+        const lost = [...life.acked].filter((value) => !present.has(value));
+        const { duplicated, gaps, reordered } = checkDrain([], read);
+        const stall =
+          life.longestStallMs === undefined ? '' : `, longest stall ${Math.round(life.longestStallMs)} ms`;
+        console.log(`${name}, ${life.name}: ${life.acked.size} acknowledged, ${read.length} read${stall}`);
+        expect({ client: life.name, errors: life.errors.slice(0, 5), lost, unseen }).toEqual({
+          ...{ client: life.name, errors: [], lost: [], unseen: [] },
+        });
+        expect({ duplicated, gaps, reordered }).toEqual({ duplicated: [], gaps: [], reordered: [] });
+        expect(life.acked.size).toBeGreaterThan(1_000);
+      }
+      console.log(`${name}, kafkajs: ${told.acknowledged} acknowledged`);
+      expect(verdict.evidence).toEqual([]);
+      expect(verdict).toMatchObject({ acknowledged: told.acknowledged, sendErrors: 0 });
+      expect(told.isDrained).toBe(true);
+    },
+    DEADLINE_MS,
+  );
+});
+
+async function killBroker({ faults }: TwinProcess): Promise<void> {
+  const victim = (await faults.members()).find(({ isController }) => !isController)?.nodeId ?? 0;
+  await faults.kill(victim);
+  await sleep(BROKEN_MS);
+  await faults.start(victim);
+}
+
+async function rollingRestart({ faults }: TwinProcess): Promise<void> {
+  for (const { nodeId } of await faults.members()) {
+    await faults.stop(nodeId);
+    await faults.start(nodeId);
+    await sleep(1_000);
+  }
+}
+
+async function untilSeen(life: ClientLife): Promise<void> {
+  const lateMs = performance.now() + READ_DEADLINE_MS;
+  while (performance.now() < lateMs && [...life.acked].some((value) => !life.seen.has(value)))
+    await sleep(200);
+}

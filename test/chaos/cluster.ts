@@ -19,7 +19,13 @@ export class ChaosCluster {
   /** How often each event was told, errors with their fields. */
   readonly events = new Map<string, number>();
 
-  constructor(lan: Lan, dataDir: string, store: S3StoreConfig) {
+  constructor(
+    lan: Lan,
+    dataDir: string,
+    store: S3StoreConfig,
+    credentials: Readonly<Record<string, string>>,
+  ) {
+    const environment = Object.entries(credentials).map(([name, value]) => `${name}=${value}`);
     const planned = planCluster({
       zones: 3,
       brokersPerZone: 2,
@@ -43,7 +49,7 @@ export class ChaosCluster {
           exited: (_, exit) => void this.exits.push({ nodeId, ...exit }),
           line: (_, line) => this.#count(line),
         },
-        lan.launcher(nodeId),
+        ['env', ...environment, ...lan.launcher(nodeId)],
       );
     });
   }

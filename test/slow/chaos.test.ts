@@ -31,10 +31,9 @@ beforeAll(async () => {
   dir = new TempDir();
   lan = await Lan.create(ChaosCluster.nodeIds());
   s3 = await S3Server.start(dir.join('s3'));
-  Object.assign(process.env, s3.credentials);
   proxy = await S3Proxy.start(lan.storeHost, s3.endpoint, () => random.below(1_000) / 1_000);
   const store = { kind: 's3', bucket: s3.bucket, prefix: 'chaos', endpoint: proxy.endpoint } as const;
-  cluster = new ChaosCluster(lan, dir.join('data'), store);
+  cluster = new ChaosCluster(lan, dir.join('data'), store, s3.credentials);
   await cluster.start();
 }, DEADLINE_MS);
 

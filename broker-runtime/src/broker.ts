@@ -6,6 +6,7 @@ import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
 import { planMemory } from './broker/memory.ts';
 import { objectLogs } from './broker/object-logs.ts';
+import { partitionLoads } from './broker/partition-loads.ts';
 import { PartitionMoves } from './broker/partition-moves.ts';
 import { KafkaSettings } from './broker/settings.ts';
 import { Takeovers } from './broker/takeover.ts';
@@ -251,6 +252,7 @@ export class Broker {
     const server = new KafkaServer(services, allApis(), { onFatal: onFailed });
     const { commands } = cluster.member;
     const moves = new PartitionMoves({ env, nodeId, partitions, commands, metadata });
+    cluster.member.tellLoad(partitionLoads(env.clock, partitions));
     const takeovers = new Takeovers({
       env,
       self: cluster.member.self,

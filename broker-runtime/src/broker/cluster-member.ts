@@ -7,6 +7,7 @@ import {
   NodeRecoveringError,
   type Registered,
 } from '../metadata/commands.ts';
+import type { NodeLoad } from '../metadata/node-load.ts';
 import type { Env } from '../ports/env.ts';
 import { ConnectError } from '../ports/network.ts';
 import { RpcError, RpcRefusedError } from '../rpc/errors.ts';
@@ -22,6 +23,8 @@ const FOLLOW_TIMEOUT_MS = FOLLOW_WAIT_MS + 5_000;
 const PAUSE = { firstMs: 20, maxMs: 500 };
 /** Heartbeats in the time of a session: several may be lost before the node is missed. */
 const HEARTBEATS_PER_SESSION = 6;
+/** Often enough that a broker that joins finds the controller informed; rates are smoothed over longer. */
+const LOAD_INTERVAL_MS = 5_000;
 
 export interface ClusterMemberParts {
   readonly env: Env;
@@ -50,6 +53,7 @@ export class ClusterMember {
   #self: NodeRef | undefined;
   #newestEpoch = 0;
   #isLeaving = false;
+  #load: () => NodeLoad = () => [];
   #work: Promise<unknown>[] = [];
 
   constructor(parts: ClusterMemberParts) {
@@ -87,6 +91,11 @@ export class ClusterMember {
       }
       await env.clock.sleep(backoffMs(repeat, PAUSE, env.random), this.#closing.signal);
     }
+  }
+
+  /** What goes with a heartbeat every few seconds, for the balancer. */
+  tellLoad(load: () => NodeLoad): void {
+    this.#load = load;
   }
 
   /** Nothing that is needed is in this node's log any more: its slot is free. It was told so, and not declared dead. */
@@ -139,10 +148,14 @@ export class ClusterMember {
     const { env, link, sessionTimeoutMs, leaseOutlivesBucket } = this.#parts;
     const { signal } = this.#closing;
     const intervalMs = sessionTimeoutMs / HEARTBEATS_PER_SESSION;
+    let loadToldMs = env.clock.monotonicMs();
     while (!signal.aborted) {
       const sent = this.lease.moment();
       try {
-        const { json } = await link.call('heartbeat', { json: { node }, blobs: [] }, intervalMs);
+        const isLoadDue = sent.monotonicMs - loadToldMs >= LOAD_INTERVAL_MS;
+        if (isLoadDue) loadToldMs = sent.monotonicMs;
+        const question = isLoadDue ? { node, load: this.#load() } : { node };
+        const { json } = await link.call('heartbeat', { json: question, blobs: [] }, intervalMs);
         const { epoch, isAlive } = json as { epoch: number; isAlive: boolean };
         // An older controller than one we heard of may not know that we are fenced (T22).
         if (epoch >= this.#newestEpoch) {

@@ -4,18 +4,52 @@ import type { Partition, Topic } from '../metadata/cluster-metadata.ts';
 export interface PlannedMove {
   readonly topicId: string;
   readonly index: number;
+  readonly fromNodeId: number;
   readonly toNodeId: number;
+  /** What it takes with it, millionths of a core. */
+  readonly weightMicros: number;
 }
 
-/** A difference of this part of the mean is no reason to move anything: moves have a price, evenness as such has no use. */
-const TOLERATED_PART = 0.1;
-const TOLERATED_MIN = 1;
+export interface BalanceOptions {
+  /** Moves at most, those under way included. */
+  readonly limit: number;
+  readonly rule: BalanceRule;
+  /** How busy a partition keeps its leader, millionths of a core. */
+  readonly busyMicros?: (topicId: string, index: number) => number;
+  /** These stay where they are. */
+  readonly isPinned?: (topicId: string, index: number) => boolean;
+}
 
-interface Led {
+/** Which difference between the nodes is tolerated; moves have a price, and evenness as such has no use. */
+export interface BalanceRule {
+  /** A part of the mean. */
+  readonly part: number;
+  /** Millionths of a core. */
+  readonly leastMicros: number;
+  /** What weighs less is not moved: it would not be felt. */
+  readonly leastMoveMicros: number;
+}
+
+/** What a partition weighs that nobody uses: so many that nodes without load come to lead as many each. */
+export const IDLE_PARTITION_MICROS = 100;
+
+/** After a node joined: it shall have its part. */
+export const JOIN_RULE: BalanceRule = { part: 0.1, leastMicros: IDLE_PARTITION_MICROS, leastMoveMicros: 0 };
+/**
+ * Between nodes that are there already: only what will be felt. Every move lowers the sum of the squares, so under a steady
+ * load there is an end of moves; and what rounds leave behind is far below what begins the next one, unless one partition
+ * alone is too heavy.
+ */
+export const LOAD_RULE: BalanceRule = { part: 0.3, leastMicros: 50_000, leastMoveMicros: 5_000 };
+
+/** A node as the balancer sees it. */
+export interface BalancedNode {
   readonly nodeId: number;
   /** Partitions it leads when all moves under way are over. */
   count: number;
-  /** Those that may go, the next one last. */
+  /** What they weigh together. */
+  weightMicros: number;
+  /** Those that may go, by weight. */
   readonly movable: Movable[];
   /** It leads partitions, and every one of them is on its way to others: it wants to leave. */
   isLeaving: boolean;
@@ -24,48 +58,61 @@ interface Led {
 interface Movable {
   readonly topicId: string;
   readonly index: number;
+  readonly weightMicros: number;
   /** How many of its topic the node leads before it. */
   readonly rank: number;
 }
 
+type Image = { topics(): Iterable<Topic> };
+
 /**
- * Moves after which the nodes lead about as many partitions each, from those that lead the most to those that lead the
- * fewest; none while the difference is tolerable. Moves under way count as done and are left alone. What goes first is
- * the last of the topics that a node leads most of, so that topics are spread as well. At most `limit`, those under way
- * included.
+ * Moves after which the nodes are about as busy, from those that do the most to those that do the least; none while the
+ * difference is tolerable. Moves under way count as done and are left alone. What goes is the heaviest partition that does
+ * not turn the difference around; of equal ones the last of the topic that a node leads most of, so that topics are
+ * spread as well.
  */
 export function planMoves(
-  image: { topics(): Iterable<Topic> },
+  image: Image,
   nodeIds: readonly number[],
-  limit: number,
+  options: BalanceOptions,
 ): readonly PlannedMove[] {
-  const { nodes, moving } = count(image, nodeIds);
+  const { nodes, moving } = weigh(image, nodeIds, options);
+  const { leastMoveMicros } = options.rule;
   const targets = nodes.filter(({ isLeaving }) => !isLeaving);
-  const counts = targets.map(({ count: led }) => led);
-  const mean = counts.reduce((sum, led) => sum + led, 0) / Math.max(1, counts.length);
-  const tolerated = Math.max(TOLERATED_MIN, mean * TOLERATED_PART);
-  if (Math.max(...counts) - Math.min(...counts) <= tolerated) return [];
+  if (isTolerable(targets, options.rule)) return [];
 
-  for (const { movable } of targets) movable.sort((a, b) => a.rank - b.rank);
+  for (const { movable } of targets) {
+    movable.sort((a, b) => a.weightMicros - b.weightMicros || a.rank - b.rank);
+  }
   const moves: PlannedMove[] = [];
-  while (moves.length < limit - moving) {
-    const from = mostLoaded(targets);
-    const to = leastLoaded(targets);
-    if (from === undefined || to === undefined || from.count - to.count <= 1) break;
-    const next = from.movable.pop();
-    if (next === undefined) break;
-    moves.push({ topicId: next.topicId, index: next.index, toNodeId: to.nodeId });
+  const givers = new Set(targets);
+  while (moves.length < options.limit - moving) {
+    const from = extreme(givers, (a, b) => a > b);
+    const to = extreme(targets, (a, b) => a < b);
+    if (from === undefined || to === undefined || from === to) break;
+    const next = takeFitting(from.movable, from.weightMicros - to.weightMicros);
+    if (next === undefined || next.weightMicros < leastMoveMicros) {
+      // All it could give is too heavy, or not worth it: the others may still be evened out.
+      givers.delete(from);
+      continue;
+    }
+    const { topicId, index, weightMicros } = next;
+    moves.push({ topicId, index, fromNodeId: from.nodeId, toNodeId: to.nodeId, weightMicros });
     from.count--;
     to.count++;
+    from.weightMicros -= weightMicros;
+    to.weightMicros += weightMicros;
   }
   return moves;
 }
 
-function count(
-  image: { topics(): Iterable<Topic> },
+/** What every node leads and does, moves under way counted as done. */
+export function weigh(
+  image: Image,
   nodeIds: readonly number[],
-): { readonly nodes: readonly Led[]; readonly moving: number } {
-  const byId = new Map(nodeIds.map((nodeId): [number, Led] => [nodeId, emptyOf(nodeId)]));
+  { busyMicros = () => 0, isPinned = () => false }: Pick<BalanceOptions, 'busyMicros' | 'isPinned'>,
+): { readonly nodes: readonly BalancedNode[]; readonly moving: number } {
+  const byId = new Map(nodeIds.map((nodeId): [number, BalancedNode] => [nodeId, emptyOf(nodeId)]));
   const leaving = new Set<number>();
   let moving = 0;
   for (const { id, partitions } of image.topics()) {
@@ -78,36 +125,58 @@ function count(
       }
       const node = byId.get(destinationOf(partition));
       if (node === undefined) continue;
+      const weightMicros = IDLE_PARTITION_MICROS + busyMicros(id, index);
       node.count++;
+      node.weightMicros += weightMicros;
       if (movingTo !== undefined) continue;
       const rank = ranks.get(leaderId) ?? 0;
       ranks.set(leaderId, rank + 1);
-      node.movable.push({ topicId: id, index, rank });
+      if (!isPinned(id, index)) node.movable.push({ topicId: id, index, weightMicros, rank });
     }
   }
   for (const node of byId.values()) node.isLeaving = node.movable.length === 0 && leaving.has(node.nodeId);
   return { nodes: [...byId.values()], moving };
 }
 
-function emptyOf(nodeId: number): Led {
-  return { nodeId, count: 0, movable: [], isLeaving: false };
+function isTolerable(nodes: readonly BalancedNode[], { part, leastMicros }: BalanceRule): boolean {
+  const weights = nodes.map(({ weightMicros }) => weightMicros);
+  const mean = weights.reduce((sum, weight) => sum + weight, 0) / Math.max(1, weights.length);
+  return Math.max(...weights) - Math.min(...weights) <= Math.max(leastMicros, mean * part);
+}
+
+function emptyOf(nodeId: number): BalancedNode {
+  return { nodeId, count: 0, weightMicros: 0, movable: [], isLeaving: false };
 }
 
 function destinationOf({ leaderId, movingTo }: Partition): number {
   return movingTo ?? leaderId;
 }
 
-/** Of those that have something to give. */
-function mostLoaded(nodes: readonly Led[]): Led | undefined {
-  let most: Led | undefined;
-  for (const node of nodes) {
-    if (node.movable.length > 0 && (most === undefined || node.count > most.count)) most = node;
+/**
+ * The heaviest of up to half the gap; else the lightest, while it makes the gap smaller. `movable` is sorted by weight:
+ * the last of those that fit has the highest rank.
+ */
+function takeFitting(movable: Movable[], gapMicros: number): Movable | undefined {
+  let above = 0;
+  for (let end = movable.length; above < end;) {
+    const middle = (above + end) >>> 1;
+    if ((movable[middle]?.weightMicros ?? 0) <= gapMicros / 2) above = middle + 1;
+    else end = middle;
   }
-  return most;
+  const at = above > 0 ? above - 1 : 0;
+  const found = movable[at];
+  if (found === undefined || found.weightMicros >= gapMicros) return undefined;
+  movable.splice(at, 1);
+  return found;
 }
 
-function leastLoaded(nodes: readonly Led[]): Led | undefined {
-  let least: Led | undefined;
-  for (const node of nodes) if (least === undefined || node.count < least.count) least = node;
-  return least;
+function extreme(
+  nodes: Iterable<BalancedNode>,
+  isMore: (a: number, b: number) => boolean,
+): BalancedNode | undefined {
+  let found: BalancedNode | undefined;
+  for (const node of nodes) {
+    if (found === undefined || isMore(node.weightMicros, found.weightMicros)) found = node;
+  }
+  return found;
 }

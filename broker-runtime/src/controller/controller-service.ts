@@ -1,5 +1,6 @@
 import { MillraceError } from '../base/errors.ts';
 import type { NodeRef } from '../metadata/cluster-metadata.ts';
+import { readNodeLoad } from '../metadata/node-load.ts';
 import type { RpcBody } from '../rpc/frame.ts';
 import type { RpcHandler } from '../rpc/server.ts';
 import type { Controller } from './controller.ts';
@@ -60,11 +61,13 @@ export function controllerHandlers(current: () => Controller | undefined): Reado
     [
       'heartbeat',
       ({ json }) => {
-        const { node } = json as { node: NodeRef };
+        const { node, load } = json as { node: NodeRef; load?: unknown };
         const controller = leading();
-        return Promise.resolve(body({ epoch: controller.epoch, isAlive: controller.heartbeat(node) }));
+        const isAlive = controller.heartbeat(node, readNodeLoad(load));
+        return Promise.resolve(body({ epoch: controller.epoch, isAlive }));
       },
     ],
+    ['balance-proposal', () => Promise.resolve(body(leading().proposeBalance()))],
   ]);
 }
 

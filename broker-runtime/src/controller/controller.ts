@@ -1,6 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import { ClusterDecisions } from '../metadata/cluster-decisions.ts';
 import type { NodeRef } from '../metadata/cluster-metadata.ts';
+import type { NodeLoad } from '../metadata/node-load.ts';
 import type { CommandArgs, CommandName, CommandResult } from '../metadata/commands.ts';
 import { MetadataImage } from '../metadata/metadata-image.ts';
 import type { Timer } from '../ports/clock.ts';
@@ -9,8 +10,9 @@ import type { ObjectStore } from '../ports/object-store.ts';
 import { ManifestImage } from '../store/manifest-image.ts';
 import { ConditionalJournal, type RecentEntries } from '../wal/conditional-journal.ts';
 import { JournalClosedError } from '../wal/journal.ts';
-import { Balancer } from './balancer.ts';
+import { Balancer, type BalanceProposal } from './balancer.ts';
 import { Failover } from './failover.ts';
+import { NodeLoads } from './node-loads.ts';
 import { NodeWatch } from './node-watch.ts';
 
 /** How often the controller looks for nodes that fell silent: what it adds to the detection of a failure at most. */
@@ -47,6 +49,7 @@ export class Controller {
   readonly #decisions: ClusterDecisions;
   readonly #watch: NodeWatch;
   readonly #failover: Failover;
+  readonly #loads: NodeLoads;
   readonly #balancer: Balancer;
   #timer: Timer | undefined;
   #tick: Promise<void> | undefined;
@@ -88,11 +91,13 @@ export class Controller {
       watch: this.#watch,
       sessionTimeoutMs: options.sessionTimeoutMs,
     });
+    this.#loads = new NodeLoads(env.clock);
     this.#balancer = new Balancer({
       env,
       journal,
       image: images.metadata,
       decisions: this.#decisions,
+      loads: this.#loads,
       nodeId: options.nodeId,
       staticSettings: options.staticSettings,
     });
@@ -138,11 +143,20 @@ export class Controller {
     return this.#journal.entriesAfter(sequence, maxBytes);
   }
 
-  /** The node lives. @returns false when this life of it is over: the process must stop */
-  heartbeat(node: NodeRef): boolean {
+  /**
+   * The node lives, and is so busy as it says, when it does.
+   * @returns false when this life of it is over: the process must stop
+   */
+  heartbeat(node: NodeRef, load?: NodeLoad): boolean {
     if (!this.#decisions.nodes.isActive(node)) return false;
     this.#watch.heard(node);
+    if (load !== undefined) this.#loads.report(load);
     return true;
+  }
+
+  /** What the balancer sees and would do; nothing is done. */
+  proposeBalance(): BalanceProposal {
+    return this.#balancer.propose();
   }
 
   /** Ends the term in order; a successor need not wait. */

@@ -4,6 +4,7 @@ import { OffsetOutOfRangeError, type Stream, StreamReadError, type StreamSlice }
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
 import type { LogRead, PartitionLog } from './partition-log.ts';
+import type { Traffic } from './traffic.ts';
 
 /** One of so many reads has the checksum of its first batch verified (I33). */
 const CHECKSUM_EVERY_READS = 64;
@@ -20,12 +21,14 @@ export class LogReader {
   readonly #log: LogBounds;
   readonly #data: Stream;
   readonly #events: Events;
+  readonly #traffic: Traffic;
   #reads = 0;
 
-  constructor(log: LogBounds, data: Stream, events: Events) {
+  constructor(log: LogBounds, data: Stream, events: Events, traffic: Traffic) {
     this.#log = log;
     this.#data = data;
     this.#events = events;
+    this.#traffic = traffic;
   }
 
   /** See `PartitionLog.read`; `untilOffset` is what the reader's isolation lets it see. */
@@ -62,6 +65,8 @@ export class LogReader {
       slice.release();
       throw new CorruptionError(problem);
     }
+    this.#traffic.bytesOut += slice.sizeBytes;
+    this.#traffic.requests += 1;
     return this.answer(Errors.NONE, slice);
   }
 

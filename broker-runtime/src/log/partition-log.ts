@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
+import type { Traffic } from './traffic.ts';
 
 export type { LogConfig } from '../wire/log-config.ts';
 
@@ -19,6 +20,7 @@ export interface PartitionLog {
   /** Equals the high watermark while no transaction is open. */
   readonly lastStableOffset: number;
   readonly logEndOffset: number;
+  readonly traffic: Readonly<Traffic>;
   /** Bytes between log start and end, as DescribeLogDirs and retention count them. */
   readonly sizeBytes: number;
 

@@ -26,6 +26,7 @@ import type { RecentBatches } from './recent-batches.ts';
 import { retentionOffset } from './retention.ts';
 import { type SnapshotTarget, SnapshotWriter } from './snapshot-writer.ts';
 import { findMaxTimestamp, findTimestamp } from './time-index.ts';
+import { Traffic } from './traffic.ts';
 
 const nothing = (): void => undefined;
 
@@ -53,6 +54,7 @@ export class Partition implements PartitionLog {
   readonly topic: string;
   readonly partition: number;
   readonly leaderEpoch: number;
+  readonly traffic = new Traffic();
   readonly #env: Env;
   readonly #data: Stream;
   readonly #states: Stream;
@@ -81,7 +83,7 @@ export class Partition implements PartitionLog {
     this.#state = rebuilt.state;
     this.#recent = rebuilt.recent;
     this.#snapshots = new SnapshotWriter(source, rebuilt);
-    this.#reader = new LogReader(this, data, env.events);
+    this.#reader = new LogReader(this, data, env.events, this.traffic);
     this.#highWatermark = data.durableOffset;
     this.#state.epochs.assign(source.leaderEpoch, data.endOffset);
     this.#stopListening = data.onDurable((durableOffset) => this.#advance(durableOffset));
@@ -162,6 +164,8 @@ export class Partition implements PartitionLog {
     this.#pending.add(endOffset, durable);
     this.#recent.add(offset, endOffset, batch.length, nowMs);
     this.#snapshots.noteAppended(batch.length);
+    this.traffic.bytesIn += batch.length;
+    this.traffic.requests += 1;
     return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs, durable };
   }
 

@@ -14,6 +14,7 @@ import {
   parseSetting,
   parseStore,
 } from '../twin/options.ts';
+import type { BalanceCommandOptions } from '../twin/balance.ts';
 import type { DrillOptions } from '../twin/drill.ts';
 import { up, type UpOptions } from '../twin/up.ts';
 
@@ -189,6 +190,28 @@ Examples:
     const { drill, listDrills } = await import('../twin/drill.ts');
     if (name === 'list') listDrills();
     else process.exit(await drill(name, options));
+  });
+
+program
+  .command('balance')
+  .description(
+    'show how the load is spread over the running cluster, and which partitions would move to even it out',
+  )
+  .option('--plan', 'a dry run: nothing is moved', false)
+  .option('--data <dir>', 'folder of the cluster that `millrace up` started', '.millrace')
+  .option('--json', 'the proposal as JSON on standard output', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace balance --plan                 brokers, what keeps them busy, and the moves
+
+The controller balances by itself: at once when a broker joins, and every half minute when the load of two brokers differs
+by three tenths of the mean and by a twentieth of a core. auto.leader.rebalance.enable=false switches that off.`,
+  )
+  .action(async (options: BalanceCommandOptions) => {
+    const { balance } = await import('../twin/balance.ts');
+    process.exit(await balance(options));
   });
 
 const amount = (flags: string, what: string, standard: number): Option =>

@@ -95,9 +95,10 @@ export async function franzGoLife(bootstrap: string, recordsPerSecond: number): 
   const cache = path.join(ROOT, '.cache', 'franz-go');
   const binary = path.join(cache, 'franz-go-life');
   mkdirSync(cache, { recursive: true });
+  // Built beside the source of its copy, where Go may write what it found out about the modules.
   await runWithGo(
     cache,
-    `cd ${FRANZ_GO_SOURCE} && go build -mod=mod -modfile=${cache}/life.mod -o ${binary} . `,
+    `rm -rf life && cp -r ${FRANZ_GO_SOURCE} life && cd life && go build -mod=mod -o ${binary} .`,
   );
   const child = spawn(binary, [bootstrap, topic, String(recordsPerSecond)], {
     stdio: ['ignore', 'pipe', 'pipe'],

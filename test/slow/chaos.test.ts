@@ -53,6 +53,8 @@ test(
       { bootstrapServers: cluster.bootstrapServers, topic: 'load', partitions: 12, recordsPerSecond: 400 },
       writer,
     );
+    // A producer needs an id before its first record, and ids come out of the metadata log: not while the store is silent.
+    while (workload.acknowledged < 1_000) await new Promise((later) => setTimeout(later, 100));
     const draw = {
       below: (limit: number) => random.below(limit),
       pick: <T>(choices: readonly T[]): T => {

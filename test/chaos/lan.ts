@@ -1,7 +1,10 @@
 import { runOk } from '../harness/command.ts';
 
-/** The private range of the test's own bridge; nothing outside can be reached through it. */
-const PREFIX = '10.77.0';
+/**
+ * The private range of the test's own bridge; nothing outside can be reached through it. Another one for each process:
+ * what a killed run left behind is in nobody's way.
+ */
+const PREFIX = `10.77.${process.pid % 256}`;
 /** Clients, in the namespace of the test, speak from here. */
 const CLIENTS = `${PREFIX}.253`;
 /** The object store answers here: the same end of the same wire, so that one can be cut without the other. */

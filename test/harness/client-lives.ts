@@ -144,7 +144,7 @@ export function kcatLife(bootstrap: string, recordsPerSecond: number): ClientLif
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   const group = ['-G', `${topic}-group`, '-X', 'auto.offset.reset=earliest', '-f', '%s\\n', topic];
-  const consumer = spawn('kcat', [...common, '-q', ...group], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const consumer = spawn('kcat', [...common, '-q', '-u', ...group], { stdio: ['ignore', 'pipe', 'ignore'] });
   const sent: string[] = [];
   const seen = new Set<string>();
   const errors: string[] = [];

@@ -67,8 +67,8 @@ type Image = { topics(): Iterable<Topic> };
 
 /**
  * Moves after which the nodes are about as busy, from those that do the most to those that do the least; none while the
- * difference is tolerable. Moves under way count as done and are left alone. What goes is the heaviest partition that does
- * not turn the difference around; of equal ones the last of the topic that a node leads most of, so that topics are
+ * difference is tolerable. Moves under way count as done and are left alone. What goes is the partition that comes nearest to
+ * closing the difference; of equal ones the last of the topic that a node leads most of, so that topics are
  * spread as well.
  */
 export function planMoves(
@@ -153,8 +153,8 @@ function destinationOf({ leaderId, movingTo }: Partition): number {
 }
 
 /**
- * The heaviest of up to half the gap; else the lightest, while it makes the gap smaller. `movable` is sorted by weight:
- * the last of those that fit has the highest rank.
+ * The one that comes nearest to half the gap, which would close it, and makes it smaller at all. `movable` is sorted by
+ * weight, then rank: of those that are alike the last goes.
  */
 function takeFitting(movable: Movable[], gapMicros: number): Movable | undefined {
   let above = 0;
@@ -163,11 +163,19 @@ function takeFitting(movable: Movable[], gapMicros: number): Movable | undefined
     if ((movable[middle]?.weightMicros ?? 0) <= gapMicros / 2) above = middle + 1;
     else end = middle;
   }
-  const at = above > 0 ? above - 1 : 0;
-  const found = movable[at];
-  if (found === undefined || found.weightMicros >= gapMicros) return undefined;
-  movable.splice(at, 1);
-  return found;
+  const lighter = movable[above - 1];
+  const heavier = movable[above];
+  const missedBy = (one: Movable | undefined): number =>
+    one === undefined || one.weightMicros >= gapMicros
+      ? Infinity
+      : Math.abs(gapMicros / 2 - one.weightMicros);
+  if (missedBy(lighter) === Infinity && missedBy(heavier) === Infinity) return undefined;
+  let at = above - 1;
+  if (missedBy(heavier) < missedBy(lighter)) {
+    do at++;
+    while (movable[at + 1]?.weightMicros === heavier?.weightMicros);
+  }
+  return movable.splice(at, 1)[0];
 }
 
 function extreme(

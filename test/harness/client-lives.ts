@@ -144,14 +144,20 @@ export function kcatLife(bootstrap: string, recordsPerSecond: number): ClientLif
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   const group = ['-G', `${topic}-group`, '-X', 'auto.offset.reset=earliest', '-f', '%s\\n', topic];
-  const consumer = spawn('kcat', [...common, '-q', '-u', ...group], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const consumer = spawn('kcat', [...common, '-q', '-u', ...group], { stdio: ['ignore', 'pipe', 'pipe'] });
   const sent: string[] = [];
   const seen = new Set<string>();
   const errors: string[] = [];
   let isDelivered = false;
+  let isStopping = false;
   // What librdkafka writes while it tries again begins with %; kcat's own words are for the application.
   createInterface({ input: producer.stderr }).on('line', (line) => {
     if (!line.startsWith('%')) errors.push(line);
+  });
+  let said = '';
+  createInterface({ input: consumer.stderr }).on('line', (line) => (said = line));
+  consumer.once('exit', (status, signal) => {
+    if (!isStopping) errors.push(`kcat -G ended with ${status ?? signal ?? '?'}: ${said}`);
   });
   createInterface({ input: consumer.stdout }).on('line', (value) => seen.add(value));
   const perTick = Math.max(1, Math.round((recordsPerSecond * KCAT_TICK_MS) / 1_000));
@@ -180,6 +186,7 @@ export function kcatLife(bootstrap: string, recordsPerSecond: number): ClientLif
       if (!isDelivered) errors.push(`kcat ended with ${status ?? 'a signal'}`);
     },
     stop: async () => {
+      isStopping = true;
       clearInterval(ticks);
       await Promise.all([terminate(producer), terminate(consumer)]);
     },

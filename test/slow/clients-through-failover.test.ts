@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Kafka, logLevel } from 'kafkajs';
 import { checkHistory } from '../../drills/checker/check.ts';
 import { HistoryWriter, readHistory } from '../../drills/history/file.ts';
 import { Workload } from '../../drills/workload/workload.ts';
@@ -8,7 +9,7 @@ import { drain } from '../harness/producers.ts';
 import { TempDir } from '../harness/temp-dir.ts';
 import { TwinProcess } from '../harness/twin-process.ts';
 
-const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB', '--set', 'num.partitions=6'];
+const SMALL = ['--wal-size', '64MiB', '--memory', '128MiB'];
 const RECORDS_PER_SECOND = 150;
 const STEADY_MS = 5_000;
 /** Session timeout, takeover, and some load after it. */
@@ -42,6 +43,7 @@ describe.each([
     async () => {
       const { bootstrapServers: bootstrap } = twin;
       const writer = new HistoryWriter(dir.join('history.jsonl'));
+      await createTopics(bootstrap, ['kcat-life', 'java-life', 'franz-go-life']);
       lives.push(kcatLife(bootstrap, RECORDS_PER_SECOND));
       lives.push(await javaLife(bootstrap, RECORDS_PER_SECOND, dir));
       lives.push(await franzGoLife(bootstrap, RECORDS_PER_SECOND));
@@ -86,6 +88,16 @@ describe.each([
     DEADLINE_MS,
   );
 });
+
+async function createTopics(bootstrap: string, topics: readonly string[]): Promise<void> {
+  const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  await admin.createTopics({
+    topics: topics.map((topic) => ({ topic, numPartitions: 6 })),
+    waitForLeaders: true,
+  });
+  await admin.disconnect();
+}
 
 async function killBroker({ faults }: TwinProcess): Promise<void> {
   const victim = (await faults.members()).find(({ isController }) => !isController)?.nodeId ?? 0;

@@ -24,6 +24,7 @@ export class ChaosCluster {
     dataDir: string,
     store: S3StoreConfig,
     credentials: Readonly<Record<string, string>>,
+    heard: (line: string) => void = () => undefined,
   ) {
     const environment = Object.entries(credentials).map(([name, value]) => `${name}=${value}`);
     const planned = planCluster({
@@ -47,7 +48,10 @@ export class ChaosCluster {
         {
           started: () => undefined,
           exited: (_, exit) => void this.exits.push({ nodeId, ...exit }),
-          line: (_, line) => this.#count(line),
+          line: (_, line) => {
+            this.#count(line);
+            heard(line);
+          },
         },
         ['env', ...environment, ...lan.launcher(nodeId)],
       );

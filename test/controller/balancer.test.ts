@@ -40,6 +40,7 @@ async function begin(settings: Record<string, string>): Promise<void> {
       staticSettings: staticSettings(1, settings),
       sessionTimeoutMs: SESSION_MS,
       minimumEpoch: 1,
+      isLeading: () => true,
       signal: new AbortController().signal,
       onEnded: (error) => {
         throw error;

@@ -67,6 +67,7 @@ export class ControllerSeat {
       staticSettings,
       sessionTimeoutMs,
       minimumEpoch: term.epoch,
+      isLeading: () => term.isValid(),
       signal: term.signal,
       onEnded: (error) => term.end('superseded', error),
     });

@@ -29,6 +29,8 @@ export interface ControllerOptions {
   readonly sessionTimeoutMs: number;
   /** Of the lease: the log is taken over with it, or a higher one. */
   readonly minimumEpoch: number;
+  /** The lease is valid now; it may be so again later in the same term. */
+  readonly isLeading: () => boolean;
   /** Aborted when the lease is lost. */
   readonly signal: AbortSignal;
   /** The term is over: the log was taken over by another controller, or cannot be written. Called once. */
@@ -90,6 +92,7 @@ export class Controller {
       decisions: this.#decisions,
       watch: this.#watch,
       sessionTimeoutMs: options.sessionTimeoutMs,
+      isLeading: options.isLeading,
     });
     this.#loads = new NodeLoads(env.clock);
     this.#balancer = new Balancer({

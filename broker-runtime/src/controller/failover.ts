@@ -14,6 +14,8 @@ export interface FailoverParts {
   readonly decisions: ClusterDecisions;
   readonly watch: NodeWatch;
   readonly sessionTimeoutMs: number;
+  /** Heartbeats are answered at the moment. */
+  readonly isLeading: () => boolean;
 }
 
 /**
@@ -32,7 +34,13 @@ export class Failover {
 
   /** One look at all nodes. @throws {JournalClosedError} the term is over */
   async tick(): Promise<void> {
-    const { image, watch } = this.#parts;
+    const { image, watch, isLeading } = this.#parts;
+    // Whoever cannot prove that it leads answers nobody: what is silent then is this process. One that stood still for
+    // longer than its lease found all nodes silent when it woke, and declared every one of them dead.
+    if (!isLeading()) {
+      watch.restart();
+      return;
+    }
     const overdue = watch.overdue(image.brokers.values());
     await Promise.all(overdue.map((node) => this.#fence(node)));
     await Promise.all([...image.brokers.values()].map((node) => this.#assign(node)));
@@ -40,12 +48,12 @@ export class Failover {
   }
 
   async #fence(node: RegisteredBroker): Promise<void> {
-    const { env, journal, decisions, watch } = this.#parts;
+    const { env, journal, decisions, watch, isLeading } = this.#parts;
     const { nodeId, nodeEpoch } = node;
     const silentMs = watch.silenceMs(node);
     const isNews = await journal.commit(() => {
-      // It may have been heard of, or left, since.
-      if (watch.silenceMs(node) < silentMs) return { records: [], result: false };
+      // It may have been heard of, or left, since; and this process may have stood still.
+      if (!isLeading() || watch.silenceMs(node) < silentMs) return { records: [], result: false };
       return decisions.nodes.fence({ nodeId, nodeEpoch });
     });
     if (isNews) {

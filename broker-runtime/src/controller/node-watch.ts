@@ -21,6 +21,11 @@ export class NodeWatch {
     this.#heard.set(nodeId, { nodeEpoch, atMs: this.#clock.monotonicMs() });
   }
 
+  /** Nobody could be heard for a while: all count from the next look at them. */
+  restart(): void {
+    this.#heard.clear();
+  }
+
   /** Milliseconds since the node was heard of, or looked at for the first time. */
   silenceMs({ nodeId, nodeEpoch }: NodeRef): number {
     const heard = this.#heard.get(nodeId);

@@ -79,6 +79,24 @@ describe('snapshots', () => {
     expect(send(second, 9).baseOffset).toBe(9);
   });
 
+  test('failure class: the second of two closes ended before what the first one wrote was stored', async () => {
+    const rig = await openRig();
+    await sendDurably(rig, 0, 3);
+    const flushes = [rig.data, rig.states].map((stream) => {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      stream.flush = () => promise;
+      return resolve;
+    });
+    const ended: string[] = [];
+    const first = rig.partition.close().then(() => ended.push('first'));
+    const second = rig.partition.close().then(() => ended.push('second'));
+    await rig.env.clock.advance(1_000);
+    expect(ended).toEqual([]);
+    for (const flushed of flushes) flushed(undefined);
+    await rig.run(Promise.all([first, second]));
+    expect(ended.sort()).toEqual(['first', 'second']);
+  });
+
   test('two are kept, and a damaged newest one is passed over', async () => {
     let rig = await openRig();
     for (let round = 0; round < 4; round++) {

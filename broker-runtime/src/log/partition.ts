@@ -69,6 +69,8 @@ export class Partition implements PartitionLog {
   #config: LogConfig;
   #highWatermark: number;
   #maintenance: Promise<void> | undefined;
+  /** Undefined: open, or abandoned. */
+  #closed: Promise<void> | undefined;
 
   constructor(source: PartitionSource, rebuilt: RebuiltPartition) {
     const { data, states, env } = source;
@@ -246,8 +248,14 @@ export class Partition implements PartitionLog {
     return this.#maintenance;
   }
 
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  /** Whoever asks second waits as well: it relies on what the first one writes. */
+  close(): Promise<void> {
+    if (this.#closing.signal.aborted) return this.#closed ?? Promise.resolve();
+    this.#closed = this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.abandon();
     await this.#maintenance?.catch(nothing);
     await this.#snapshots.cover(this.#data.endOffset);

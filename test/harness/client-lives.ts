@@ -144,7 +144,6 @@ export function kcatLife(bootstrap: string, recordsPerSecond: number): ClientLif
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   const group = ['-G', `${topic}-group`, '-X', 'auto.offset.reset=earliest', '-f', '%s\\n', topic];
-  const consumer = spawn('kcat', [...common, '-q', '-u', ...group], { stdio: ['ignore', 'pipe', 'pipe'] });
   const sent: string[] = [];
   const seen = new Set<string>();
   const errors: string[] = [];
@@ -154,12 +153,20 @@ export function kcatLife(bootstrap: string, recordsPerSecond: number): ClientLif
   createInterface({ input: producer.stderr }).on('line', (line) => {
     if (!line.startsWith('%')) errors.push(line);
   });
-  let said = '';
-  createInterface({ input: consumer.stderr }).on('line', (line) => (said = line));
-  consumer.once('exit', (status, signal) => {
-    if (!isStopping) errors.push(`kcat -G ended with ${status ?? signal ?? '?'}: ${said}`);
-  });
-  createInterface({ input: consumer.stdout }).on('line', (value) => seen.add(value));
+  let consumer = consume();
+  /** kcat gives up, as librdkafka does not, when every connection it has is broken at the same time: it is started again. */
+  function consume(): ChildProcess {
+    const child = spawn('kcat', [...common, '-q', '-u', ...group], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    createInterface({ input: child.stderr }).on('line', (line) => (said = line));
+    createInterface({ input: child.stdout }).on('line', (value) => seen.add(value));
+    child.once('exit', (status, signal) => {
+      if (isStopping) return;
+      if (said.includes('All broker connections are down')) consumer = consume();
+      else errors.push(`kcat -G ended with ${status ?? signal ?? '?'}: ${said}`);
+    });
+    return child;
+  }
   const perTick = Math.max(1, Math.round((recordsPerSecond * KCAT_TICK_MS) / 1_000));
   const ticks = setInterval(() => {
     for (let n = 0; n < perTick; n += 1) {

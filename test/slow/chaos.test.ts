@@ -72,7 +72,7 @@ test(
       heard: (period) => process.stderr.write(`${describe(period)}\n`),
     });
     await cluster.untilServing(HEAL_DEADLINE_MS);
-    const { acknowledged, isDrained } = await workload.stop();
+    const { acknowledged, isDrained, errors } = await workload.stop();
     await writer.close();
     const verdict = await checkHistory(readHistory(writer.path));
 
@@ -89,6 +89,7 @@ test(
         events: Object.fromEntries([...cluster.events].sort(([, a], [, b]) => b - a).slice(0, 60)),
       })}\n`,
     );
+    expect(errors.filter((error) => error.includes(' send: '))).toEqual([]);
     expect(verdict.evidence).toEqual([]);
     expect(verdict).toMatchObject({ acknowledged, lost: 0, duplicated: 0, reordered: 0, sendErrors: 0 });
     expect(isDrained).toBe(true);

@@ -73,6 +73,17 @@ describe('retention', () => {
     expect(rig.partition.logStartOffset).toBe(startOffset);
   });
 
+  test('failure class: bytes that were only in the WAL counted as kept, and too much went', async () => {
+    const rig = await openRig({ config: { retentionBytes: SIZE * 2 } });
+    await hourly(rig, 2);
+    for (let batch = 0; batch < 4; batch++) put(rig);
+    await rig.run(rig.partition.maintain());
+    expect(rig.partition.logStartOffset).toBe(0);
+    rig.data.upload();
+    await rig.run(rig.partition.maintain());
+    expect(rig.partition.logStartOffset).toBe(2);
+  });
+
   test('without limits, and on topics that are only compacted, nothing goes', async () => {
     for (const config of [{}, { ...COMPACTED, retentionMs: 1, retentionBytes: 0 }]) {
       const rig = await openRig({ config });

@@ -280,7 +280,7 @@ export class Partition implements PartitionLog {
     const nowMs = this.#env.clock.wallMs();
     this.#state.producers.expire(nowMs, this.#config.producerIdExpirationMs);
     if (this.#config.cleanupPolicy.delete) {
-      const offset = retentionOffset(this.#data.ranges(), this.sizeBytes, this.#config, nowMs);
+      const offset = retentionOffset(this.#data.ranges(), this.#config, nowMs);
       if (offset > this.logStartOffset) await this.#trim(offset);
     }
     if (this.#config.cleanupPolicy.compact) {

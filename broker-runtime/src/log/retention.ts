@@ -3,17 +3,16 @@ import type { LogConfig } from '../wire/log-config.ts';
 
 /**
  * Where the log should begin by its retention settings: the end of the last leading range in objects that is too old,
- * or without which the log still has `retentionBytes`; -1 when all stay. What is only in the WAL is never deleted: it
- * is durable but young.
+ * or without which the ranges still have `retentionBytes`; -1 when all stay. What is only in the WAL is never deleted: it
+ * is durable but young. Nor does it count: some of it may never become durable, and its size is known roughly.
  */
 export function retentionOffset(
   ranges: readonly StreamRange[],
-  sizeBytes: number,
   config: Pick<LogConfig, 'retentionMs' | 'retentionBytes'>,
   nowMs: number,
 ): number {
   let startOffset = -1;
-  let remainingBytes = sizeBytes;
+  let remainingBytes = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
   for (const range of ranges) {
     remainingBytes -= range.sizeBytes;
     const tooOld = config.retentionMs >= 0 && nowMs - range.maxTimestampMs > config.retentionMs;

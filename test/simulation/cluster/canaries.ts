@@ -100,6 +100,8 @@ function plan(changes: Partial<SeedPlan>): (seed: number) => SeedPlan {
     zones: ['zone-a', 'zone-a', 'zone-a'],
     wal: 'block-shared',
     topics: [{ name: 't', partitions: 4, producers: 4 }],
+    groups: 0,
+    churners: 0,
     producerPauseMs: 60,
     ...changes,
   });

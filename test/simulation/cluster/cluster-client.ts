@@ -1,7 +1,3 @@
-import {
-  CreateTopicsRequest,
-  CreateTopicsResponse,
-} from '../../../broker-runtime/src/wire/messages/create-topics.ts';
 import { FetchRequest, FetchResponse } from '../../../broker-runtime/src/wire/messages/fetch.ts';
 import {
   InitProducerIdRequest,
@@ -25,12 +21,10 @@ import { type ClusterWorld, KAFKA_PORT } from './cluster-world.ts';
 const Metadata = [MetadataRequest, MetadataResponse] as const;
 const Produce = [ProduceRequest, ProduceResponse] as const;
 const Fetch = [FetchRequest, FetchResponse] as const;
-const CreateTopics = [CreateTopicsRequest, CreateTopicsResponse] as const;
 const InitProducerId = [InitProducerIdRequest, InitProducerIdResponse] as const;
 
 export const NONE = 0;
 export const OFFSET_OUT_OF_RANGE = 1;
-const TOPIC_ALREADY_EXISTS = 36;
 /** As librdkafka and Java count: connecting, and a request. */
 const CONNECT_TIMEOUT_MS = 3_000;
 const CALL_TIMEOUT_MS = 15_000;
@@ -38,14 +32,20 @@ const FETCH_WAIT_MS = 200;
 
 export interface SeenRecord {
   readonly offset: number;
+  readonly key: string;
   readonly value: string;
 }
 
 export interface FetchAnswer {
   readonly errorCode: number;
   readonly highWatermark: number;
+  /** -1: not told. */
   readonly logStartOffset: number;
   readonly records: readonly SeenRecord[];
+  /** Behind the last batch, which may be empty where records were superseded. */
+  readonly nextOffset: number;
+  /** Of all whole batches. */
+  readonly bytes: number;
 }
 
 /** A client on a host of its own: finds leaders by metadata, and looks anew whenever something went wrong. */
@@ -76,53 +76,50 @@ export class ClusterClient {
     index: number,
     records: Uint8Array,
   ): Promise<{ readonly errorCode: number; readonly baseOffset: number } | undefined> {
-    const address = await this.#leaderOf(topic, index);
+    const address = await this.leaderOf(topic, index);
     if (address === undefined) return undefined;
     const topicData = [{ name: topic, partitionData: [{ index, records }] }];
-    const answer = await this.#call(address, Produce, 9, { acks: -1, timeoutMs: 10_000, topicData });
+    const answer = await this.call(address, Produce, 9, { acks: -1, timeoutMs: 10_000, topicData });
     const row = answer?.responses[0]?.partitionResponses[0];
-    if (row?.errorCode !== NONE) this.#forget(topic, index);
+    if (row?.errorCode !== NONE) this.forget(topic, index);
     if (row !== undefined) this.last = `produce ${topic}-${index} to ${address.host}: ${row.errorCode}`;
     return row;
   }
 
   async fetch(topic: string, partition: number, fetchOffset: number): Promise<FetchAnswer | undefined> {
-    const address = await this.#leaderOf(topic, partition);
+    const address = await this.leaderOf(topic, partition);
     if (address === undefined) return undefined;
-    const answer = await this.#call(address, Fetch, 11, {
+    const answer = await this.call(address, Fetch, 11, {
       maxWaitMs: FETCH_WAIT_MS,
       minBytes: 1,
       maxBytes: 1024 * 1024,
       topics: [{ topic, partitions: [{ partition, fetchOffset, partitionMaxBytes: 64 * 1024 }] }],
     });
     const row = answer?.responses[0]?.partitions[0];
-    if (row?.errorCode !== NONE) this.#forget(topic, partition);
+    if (row?.errorCode !== NONE) this.forget(topic, partition);
     if (row === undefined) return undefined;
     this.last = `fetch ${topic}-${partition} from ${address.host}: ${row.errorCode}`;
     const records: SeenRecord[] = [];
+    let nextOffset = fetchOffset;
+    let bytes = 0;
     for (const batch of wholeBatches(row.records ?? new Uint8Array(0))) {
+      nextOffset = batch.lastOffset + 1;
+      bytes += batch.sizeBytes;
       const reader = recordsOf(batch);
       while (reader.next()) {
         if (reader.offset < fetchOffset) continue;
-        records.push({ offset: reader.offset, value: Buffer.from(reader.value ?? []).toString('latin1') });
+        const [key, value] = [textOf(reader.key), textOf(reader.value)];
+        records.push({ offset: reader.offset, key, value });
       }
     }
     const { errorCode, highWatermark, logStartOffset } = row;
-    return { errorCode, highWatermark, logStartOffset, records };
+    return { errorCode, highWatermark, logStartOffset, records, nextOffset, bytes };
   }
 
   async initProducerId(): Promise<number | undefined> {
     const body = { transactionalId: null, transactionTimeoutMs: 60_000 };
-    const answer = await this.#call(this.#anyBroker(), InitProducerId, 4, body);
+    const answer = await this.call(this.anyBroker(), InitProducerId, 4, body);
     return answer?.errorCode === NONE ? answer.producerId : undefined;
-  }
-
-  /** @returns whether it is there now */
-  async createTopic(name: string, numPartitions: number): Promise<boolean> {
-    const topics = [{ name, numPartitions, replicationFactor: 1, assignments: [], configs: [] }];
-    const answer = await this.#call(this.#anyBroker(), CreateTopics, 7, { topics, timeoutMs: 10_000 });
-    const errorCode = answer?.topics[0]?.errorCode;
-    return errorCode === NONE || errorCode === TOPIC_ALREADY_EXISTS;
   }
 
   close(): void {
@@ -135,17 +132,17 @@ export class ClusterClient {
     this.#connections.clear();
   }
 
-  async #leaderOf(topic: string, partition: number): Promise<Address | undefined> {
+  async leaderOf(topic: string, partition: number): Promise<Address | undefined> {
     const key = `${topic}/${partition}`;
     if (!this.#leaders.has(key)) await this.#refresh(topic);
     const address = this.#brokers.get(this.#leaders.get(key) ?? -1);
     // It leads and does not serve: perhaps it is another one the next time.
-    if (address === undefined) this.#forget(topic, partition);
+    if (address === undefined) this.forget(topic, partition);
     return address;
   }
 
   async #refresh(topic: string): Promise<void> {
-    const answer = await this.#call(this.#anyBroker(), Metadata, 9, {
+    const answer = await this.call(this.anyBroker(), Metadata, 9, {
       topics: [{ name: topic }],
       allowAutoTopicCreation: false,
     });
@@ -159,17 +156,17 @@ export class ClusterClient {
     }
   }
 
-  #forget(topic: string, partition: number): void {
+  forget(topic: string, partition: number): void {
     this.#leaders.delete(`${topic}/${partition}`);
   }
 
-  #anyBroker(): Address {
+  anyBroker(): Address {
     const { machines } = this.#world;
     const host = machines[this.random.below(machines.length)]?.host ?? 'node-1';
     return { host, port: KAFKA_PORT };
   }
 
-  async #call<Req extends Fields, Res extends Fields>(
+  async call<Req extends Fields, Res extends Fields>(
     address: Address,
     api: readonly [Message<Req>, Message<Res>],
     version: number,
@@ -217,4 +214,8 @@ export class ClusterClient {
     );
     return opened;
   }
+}
+
+function textOf(bytes: Uint8Array | null): string {
+  return Buffer.from(bytes ?? []).toString('latin1');
 }

@@ -1,18 +1,26 @@
 import { SimRandom } from '../world/sim-random.ts';
 import { type ClusterPlan, ClusterWorld, type Sabotage } from './cluster-world.ts';
 import { FAULT_KINDS, FaultInjector, type FaultKind } from './fault-plan.ts';
+import type { TopicKind } from './topic-kinds.ts';
 import { Workload } from './workload.ts';
 
 const START_LIMIT_MS = 120_000;
 /** I37: after everything healed, every partition takes a record and everything is readable within this. */
 const LIVENESS_LIMIT_MS = 240_000;
 
+const TRIMMED_KINDS: readonly TopicKind[] = ['trimmed', 'retained', 'compacted'];
+
 export interface SeedPlan extends ClusterPlan {
   readonly topics: readonly {
     readonly name: string;
     readonly partitions: number;
     readonly producers: number;
+    readonly kind?: TopicKind;
   }[];
+  /** Groups that commit offsets of the first topic. */
+  readonly groups: number;
+  /** Those who create and delete topics. */
+  readonly churners: number;
   readonly producerPauseMs: number;
   readonly kinds: readonly FaultKind[];
   readonly troubleMs: number;
@@ -45,7 +53,7 @@ export function drawPlan(seed: number): SeedPlan {
     partitions: random.between(1, 4),
     producers: random.between(1, 2),
   }));
-  return {
+  const plan = {
     zones,
     wal: random.chance(0.35) ? 'object' : 'block-shared',
     sessionTimeoutMs: random.between(1_500, 6_000),
@@ -59,11 +67,24 @@ export function drawPlan(seed: number): SeedPlan {
       closeTimeoutMs: random.between(2_000, 30_000),
     },
     storeDelayMs: [1, random.between(5, 120)],
-    settings: { 'log.retention.check.interval.ms': '5000' },
+    settings: { 'log.retention.check.interval.ms': '5000', 'log.cleaner.backoff.ms': '1000' },
     topics,
     producerPauseMs: random.between(80, 800),
     kinds: FAULT_KINDS.filter(() => random.chance(0.5)),
     troubleMs: random.between(15_000, 40_000),
+  } as const;
+  const kinds = TRIMMED_KINDS.filter(() => random.chance(0.4));
+  const trimmed = kinds.map((kind) => ({
+    name: kind,
+    partitions: random.between(1, 2),
+    producers: random.between(1, 2),
+    kind,
+  }));
+  return {
+    ...plan,
+    topics: [...topics, ...trimmed],
+    groups: random.chance(0.4) ? 1 : 0,
+    churners: random.chance(0.3) ? 1 : 0,
   };
 }
 
@@ -88,6 +109,9 @@ export async function runSeed(
       plan.topics.map((topic) => workload.addTopic(topic, topic.producers, plan.producerPauseMs)),
     );
     await world.clock.run(topics, START_LIMIT_MS);
+    const [topic] = plan.topics;
+    for (let n = 0; n < plan.groups && topic !== undefined; n++) workload.addGroup(`g${n}`, topic);
+    for (let n = 0; n < plan.churners; n++) workload.addChurn(`churn${n}`);
     await world.clock.run(faults.run(plan.troubleMs), plan.troubleMs + 10_000);
     await world.clock.run(faults.heal(), START_LIMIT_MS);
     const healed = async (): Promise<void> => {
@@ -110,7 +134,7 @@ export async function runSeed(
     seed,
     violations: world.violations,
     hits: faults.hits,
-    events: world.events.counts,
+    events: new Map([...world.events.counts, ...workload.marks]),
     lines: world.events.lines,
     fingerprint: world.clock.fingerprint,
     simulatedMs: world.clock.monotonicMs(),

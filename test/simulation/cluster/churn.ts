@@ -1,0 +1,59 @@
+import { type ClusterClient, NONE } from './cluster-client.ts';
+import { createTopic, deleteTopic } from './requests.ts';
+import type { Workload } from './workload.ts';
+
+const DELETED_SHARE = 0.6;
+const MAX_BATCHES = 4;
+const BATCH_RECORDS = 2;
+const PAUSE_MS = 1_000;
+
+type Fate = 'kept' | 'asked' | 'gone';
+
+/** Topics that come, get records and mostly go, under faults. */
+export class Churn {
+  readonly #workload: Workload;
+  readonly #client: ClusterClient;
+  readonly #name: string;
+  readonly #fates = new Map<string, Fate>();
+
+  constructor(workload: Workload, client: ClusterClient, name: string) {
+    this.#workload = workload;
+    this.#client = client;
+    this.#name = name;
+  }
+
+  get deleted(): number {
+    return [...this.#fates.values()].filter((fate) => fate === 'gone').length;
+  }
+
+  async run(isFinishing: () => boolean): Promise<void> {
+    const producerId = await this.#workload.producerId(this.#client);
+    for (let n = 0; !isFinishing(); n++) {
+      const topic = `${this.#name}-${n}`;
+      while (!(await createTopic(this.#client, topic, 1))) await this.#client.pause(500);
+      this.#fates.set(topic, 'kept');
+      const batches = this.#client.random.between(1, MAX_BATCHES);
+      for (let at = 0; at < batches; at++) {
+        await this.#workload.send(this.#client, topic, 0, producerId, at * BATCH_RECORDS, BATCH_RECORDS);
+      }
+      await this.#client.pause(PAUSE_MS);
+      if (this.#client.random.chance(DELETED_SHARE)) await this.#delete(topic);
+    }
+  }
+
+  async #delete(topic: string): Promise<void> {
+    this.#fates.set(topic, 'asked');
+    while (!(await deleteTopic(this.#client, topic))) await this.#client.pause(500);
+    this.#fates.set(topic, 'gone');
+  }
+
+  /** Those nobody asked to delete are whole; those that were deleted answer nothing (I38). */
+  async drain(): Promise<void> {
+    for (const [topic, fate] of this.#fates) {
+      if (fate === 'kept') await this.#workload.drainPartition(this.#client, topic, 0);
+      if (fate !== 'gone') continue;
+      const answer = await this.#client.fetch(topic, 0, 0);
+      if (answer?.errorCode === NONE) this.#workload.violate(`I38: ${topic} was deleted and is served`);
+    }
+  }
+}

@@ -13,12 +13,19 @@ async function started(options: ConstructorParameters<typeof StoreWorld>[0] = {}
   return world;
 }
 
+/** Rounds of uploads and compaction beside a scrub. */
+const MAX_TURNS = 6;
+const DELETE_DELAY_MS = 1_000;
+
 const dataKeys = (world: StoreWorld): string[] =>
   [...world.bucket.objects.keys()].filter((key) => key.startsWith('data/'));
 
 /** Several streams with a range each in every one of `rounds` shared objects. */
-async function withSharedObjects(rounds: number): Promise<{ world: StoreWorld; streams: Stream[] }> {
-  const world = await started();
+async function withSharedObjects(
+  rounds: number,
+  options: ConstructorParameters<typeof StoreWorld>[0] = {},
+): Promise<{ world: StoreWorld; streams: Stream[] }> {
+  const world = await started(options);
   const streams: Stream[] = [];
   for (const id of await world.createStreams(3)) streams.push(world.store.stream(id));
   for (let round = 0; round < rounds; round++) {
@@ -171,6 +178,53 @@ describe('garbage', () => {
     expect(report.orphans).toEqual([]);
     expect(report.strangers.toSorted()).toEqual(keys.toSorted());
     for (const key of keys) expect(world.bucket.objects.has(key)).toBe(true);
+  });
+
+  test('T18: a listing that changes while a scrub turns its pages: every orphan is found, nothing named is', async () => {
+    for (const pageKeys of [1, 2, 3]) {
+      const { world, streams } = await withSharedObjects(8, { store: { deleteDelayMs: DELETE_DELAY_MS } });
+      // Uploads that landed long after their ids were given up: files of ours under ids nobody knows any more.
+      world.objects.faults = (operation, key) =>
+        operation === 'put' && key.startsWith('data/') ? { kind: 'land-late', afterMs: HOUR_MS } : undefined;
+      for (const stream of streams) {
+        await world.fill(stream, 2, 200);
+        void stream.flush();
+      }
+      await world.env.clock.advance(2 * HOUR_MS + world.options.prepareTtlMs + DELETE_DELAY_MS);
+      world.objects.faults = undefined;
+      await world.run(Promise.all(streams.map((stream) => stream.flush())));
+      await world.env.clock.advance(world.options.orphanAgeMs);
+      const { orphans } = await world.run(world.store.scrub('report'));
+      expect(orphans.length).toBeGreaterThan(0);
+
+      // Between the pages objects come, before and behind the place, and garbage goes.
+      world.objects.pageKeys = pageKeys;
+      let pages = 0;
+      const turn = async (): Promise<void> => {
+        for (const stream of streams) await world.append(stream, payload(stream.id, stream.endOffset, 200));
+        await Promise.all(streams.map((stream) => stream.flush()));
+        await world.store.compact();
+        await world.env.clock.sleep(DELETE_DELAY_MS);
+        await world.store.collectGarbage();
+      };
+      const turns: Promise<void>[] = [];
+      const listMs = 2 * DELETE_DELAY_MS;
+      world.objects.delayMs = (operation) => (operation === 'list' ? listMs : 1);
+      world.objects.faults = (operation) => {
+        if (operation === 'list' && pages++ < MAX_TURNS) turns.push(turn());
+        return undefined;
+      };
+      let removed = 0;
+      world.bucket.onDelete = () => removed++;
+      const report = await world.run(world.store.scrub('delete'));
+      await world.run(Promise.all(turns));
+      expect(pages).toBeGreaterThan(2);
+      expect(removed).toBeGreaterThan(orphans.length);
+      expect(report.strangers).toEqual([]);
+      expect(report.orphans.toSorted()).toEqual(orphans.toSorted());
+      expect(dataKeys(world).filter((key) => orphans.includes(key))).toEqual([]);
+      for (const stream of streams) await world.readAll(stream);
+    }
   });
 
   test('memory comes back when streams go: no share is in use after everything was released', async () => {

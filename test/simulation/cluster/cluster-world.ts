@@ -1,5 +1,6 @@
 import { Broker, type StorePaces } from '../../../broker-runtime/src/broker.ts';
 import { RpcClient } from '../../../broker-runtime/src/rpc/client.ts';
+import type { Network } from '../../../broker-runtime/src/ports/network.ts';
 import type { ObjectStore } from '../../../broker-runtime/src/ports/object-store.ts';
 import type { Reservation } from '../../../broker-runtime/src/ports/reservation.ts';
 import { takeVolume, type FenceProof } from '../../../broker-runtime/src/wal/fence.ts';
@@ -27,6 +28,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 /** Broken variants are made by wrapping what a process stands on; nothing of production knows of them. */
 export interface Sabotage {
   readonly store?: (store: ObjectStore, clock: SimClock) => ObjectStore;
+  readonly network?: (network: Network, host: string) => Network;
   readonly reservation?: (reservation: SimHostReservation) => Reservation;
   readonly fence?: typeof takeVolume;
   /** Whoever starts waits until the disk has ended the writes of the process before. */
@@ -277,6 +279,7 @@ export class ClusterWorld {
       events: this.events.of(host, gate),
     };
     const store = gatedStore(objects, gate);
+    const network = gatedNetwork(this.network.node(host), gate);
     const volumes = sharedVolumes({
       env,
       gate,
@@ -291,7 +294,7 @@ export class ClusterWorld {
     return Broker.start(
       {
         env,
-        network: gatedNetwork(this.network.node(host), gate),
+        network: sabotage.network?.(network, host) ?? network,
         objects: sabotage.store?.(store, this.clock) ?? store,
         volumes: this.plan.wal === 'object' ? 'object' : volumes,
       },

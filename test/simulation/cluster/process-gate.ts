@@ -18,6 +18,8 @@ import type { Reservation } from '../../../broker-runtime/src/ports/reservation.
 export class ProcessGate {
   readonly #clock: Clock;
   readonly #held: (() => void)[] = [];
+  /** What the process was about to do when it was stopped in the middle of a turn. */
+  readonly #begun: (() => void)[] = [];
   #state: 'running' | 'paused' | 'dead' = 'running';
 
   constructor(clock: Clock) {
@@ -37,6 +39,12 @@ export class ProcessGate {
     else if (this.#state === 'paused') this.#held.push(event);
   }
 
+  /** What the process itself does to the world: one that stands still in the middle of a turn goes on there. */
+  act(deed: () => void): void {
+    if (this.#state === 'paused') this.#begun.push(deed);
+    else deed();
+  }
+
   pause(): void {
     if (this.#state === 'running') this.#state = 'paused';
   }
@@ -44,6 +52,7 @@ export class ProcessGate {
   resume(): void {
     if (this.#state !== 'paused') return;
     this.#state = 'running';
+    for (const deed of this.#begun.splice(0)) deed();
     // Each in a turn of its own, in an order of the seed, as an event loop finds them ready.
     for (const event of this.#held.splice(0)) this.#clock.timer(0, () => this.enter(event));
   }
@@ -51,6 +60,7 @@ export class ProcessGate {
   kill(): void {
     this.#state = 'dead';
     this.#held.length = 0;
+    this.#begun.length = 0;
   }
 
   promise<T>(work: Promise<T>): Promise<T> {
@@ -65,7 +75,13 @@ export class ProcessGate {
 
   /** A request that a dead process can no longer make. */
   request<T>(make: () => Promise<T>): Promise<T> {
-    return this.isDead ? new Promise(() => undefined) : this.promise(make());
+    if (this.isDead) return new Promise(() => undefined);
+    if (!this.isPaused) return this.promise(make());
+    return new Promise((resolve, reject) => {
+      this.act(() => {
+        this.request(make).then(resolve, reject);
+      });
+    });
   }
 }
 
@@ -163,11 +179,12 @@ function gatedConnection(connection: Connection, gate: ProcessGate): Connection 
     get unsentBytes() {
       return connection.unsentBytes;
     },
-    send: (pieces, sent) => connection.send(pieces, sent === undefined ? undefined : () => gate.enter(sent)),
-    pause: () => connection.pause(),
-    resume: () => connection.resume(),
-    end: () => connection.end(),
-    destroy: () => connection.destroy(),
+    send: (pieces, sent) =>
+      gate.act(() => connection.send(pieces, sent === undefined ? undefined : () => gate.enter(sent))),
+    pause: () => gate.act(() => connection.pause()),
+    resume: () => gate.act(() => connection.resume()),
+    end: () => gate.act(() => connection.end()),
+    destroy: () => gate.act(() => connection.destroy()),
   };
   wrappers.set(connection, wrapper);
   return wrapper;

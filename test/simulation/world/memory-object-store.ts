@@ -68,6 +68,8 @@ export class MemoryObjectStore implements ObjectStore {
   delayMs: ((operation: StoreOperation) => number) | undefined;
   /** A standing plan; {@link failNext} goes first. */
   faults: FaultPlan | undefined;
+  /** Keys of a page of a list at most, as if there were that many more of them. */
+  pageKeys = MAX_LIST_KEYS;
   readonly #clock: Clock | undefined;
   readonly #planned: { readonly operation: StoreOperation; readonly fault: StoreFault }[] = [];
   #unavailable = false;
@@ -131,8 +133,8 @@ export class MemoryObjectStore implements ObjectStore {
     prefix: string,
     options: { readonly after?: string; readonly limit?: number } = {},
   ): Promise<ListPage> {
-    const limit = options.limit ?? MAX_LIST_KEYS;
-    checkListing(prefix, limit);
+    checkListing(prefix, options.limit ?? MAX_LIST_KEYS);
+    const limit = Math.min(options.limit ?? MAX_LIST_KEYS, this.pageKeys);
     throwIfFailed(await this.#begin('list', prefix), 'list', prefix);
     const { after } = options;
     const matching = [...this.bucket.objects]

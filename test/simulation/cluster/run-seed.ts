@@ -1,3 +1,4 @@
+import { collectableSignals } from '../world/collectable-signals.ts';
 import { SimRandom } from '../world/sim-random.ts';
 import { type ClusterPlan, ClusterWorld, type Sabotage } from './cluster-world.ts';
 import { FAULT_KINDS, FaultInjector, type FaultKind } from './fault-plan.ts';
@@ -94,6 +95,7 @@ export async function runSeed(
   plan: SeedPlan = drawPlan(seed),
   sabotage: Sabotage = {},
 ): Promise<SeedResult> {
+  const ownSignals = collectableSignals();
   const world = new ClusterWorld(seed, { ...plan, sabotage });
   const workload = new Workload(world);
   const faults = new FaultInjector(world, world.random.fork(), plan.kinds, plan.leastPaceMs);
@@ -129,6 +131,7 @@ export async function runSeed(
     // What was under way ends without anybody noticing.
     await world.clock.settle();
     process.off('unhandledRejection', onStray);
+    ownSignals();
   }
   return {
     seed,

@@ -1,11 +1,17 @@
 import { FAULT_KINDS, STEPS } from './fault-plan.ts';
 import { drawPlan, runSeed, type SeedResult } from './run-seed.ts';
+import { argumentsOf, reduced, type Reduction, reductionOf, shrink } from './shrink.ts';
 
 /**
  *   npm run simulate -- [--seeds N | --minutes M] [--from S]     N seeds, or as many as fit
  *   npm run simulate -- --seed S [--verbose]                     one again, with what its processes told
+ *       [--faults kill,pause] [--trouble-ms N] [--brokers N] [--topics t0,t1] [--groups N] [--churners N]
+ *                                                                with this much of what it draws; a seed that fails is
+ *                                                                made smaller, and prints these ('none': no such thing)
  */
-const USAGE = 'npm run simulate -- [--seeds N | --minutes M] [--from S] | --seed S [--verbose]';
+const USAGE =
+  'npm run simulate -- [--seeds N | --minutes M] [--from S] | --seed S [--verbose] [--faults F,G] [--trouble-ms N] ' +
+  '[--brokers N] [--topics T,U] [--groups N] [--churners N]';
 const DEFAULT_SEEDS = 20;
 /** Each so many seeds one runs twice: the two runs must be the same, event by event. */
 const TWICE_EVERY = 20;
@@ -17,13 +23,18 @@ interface Asked {
   readonly seeds: number;
   readonly minutes: number;
   readonly isVerbose: boolean;
+  readonly reduction: Reduction;
 }
 
 function asked(args: readonly string[]): Asked {
-  const number = (name: string): number | undefined => {
+  const option = (name: string): string | undefined => {
     const at = args.indexOf(`--${name}`);
-    if (at < 0) return undefined;
-    const value = Number(args[at + 1]);
+    return at < 0 ? undefined : (args[at + 1] ?? '');
+  };
+  const number = (name: string): number | undefined => {
+    const text = option(name);
+    if (text === undefined) return undefined;
+    const value = Number(text);
     if (!Number.isFinite(value)) throw new Error(`--${name} needs a number; usage: ${USAGE}`);
     return value;
   };
@@ -34,6 +45,7 @@ function asked(args: readonly string[]): Asked {
     seeds: seed !== undefined ? 1 : (number('seeds') ?? (minutes === undefined ? DEFAULT_SEEDS : Infinity)),
     minutes: minutes ?? Infinity,
     isVerbose: args.includes('--verbose'),
+    reduction: reductionOf(option),
   };
 }
 
@@ -45,12 +57,25 @@ function tell(result: SeedResult, tookMs: number, isVerbose: boolean): void {
       `${acknowledged} records acknowledged, trace ${fingerprint}`,
   );
   for (const violation of violations.slice(0, SHOWN_VIOLATIONS)) console.log(`  ${violation}`);
-  if (violations.length > 0) {
-    const { zones, kinds, wal } = drawPlan(seed);
-    console.log(`  WAL ${wal}; zones ${zones.join()}; faults ${kinds.join()}`);
-    console.log(`  replay: npm run simulate -- --seed ${seed} --verbose`);
-  }
   if (isVerbose) for (const line of lines.slice(-SHOWN_LINES)) console.log(`  | ${line}`);
+}
+
+/** How to see it again, with as little as it takes. */
+async function tellReplay(result: SeedResult, asked: Reduction): Promise<void> {
+  const { seed } = result;
+  const plan = reduced(drawPlan(seed), asked);
+  console.log(`  WAL ${plan.wal}; zones ${plan.zones.join()}; faults ${plan.kinds.join()}`);
+  const command = (reduction: Reduction): string =>
+    ['npm run simulate --', '--seed', seed, ...argumentsOf(reduction), '--verbose'].join(' ');
+  console.log(`  replay: ${command(asked)}`);
+  const {
+    reduction,
+    result: smallest,
+    runs,
+  } = await shrink(plan, result, (smaller) => runSeed(seed, smaller));
+  if (Object.keys(reduction).length === 0) return;
+  console.log(`  made smaller in ${runs} runs: ${smallest.violations[0] ?? ''}`);
+  console.log(`  replay: ${command({ ...asked, ...reduction })}`);
 }
 
 /** Steps of the protocol that must have happened, or the seeds proved little. */
@@ -67,6 +92,10 @@ const MARKS = [
   'partition.released',
   'process.ended',
   'store.garbage-removed',
+  'workload.records-trimmed',
+  'workload.records-superseded',
+  'workload.offsets-committed',
+  'workload.topics-deleted',
 ];
 
 function tellHits(hits: ReadonlyMap<string, number>): void {
@@ -78,7 +107,7 @@ function tellHits(hits: ReadonlyMap<string, number>): void {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const { first, seeds, minutes, isVerbose } = asked(args);
+  const { first, seeds, minutes, isVerbose, reduction } = asked(args);
   const begunMs = performance.now();
   const hits = new Map<string, number>();
   const marks = new Map<string, number>();
@@ -87,15 +116,18 @@ async function main(args: readonly string[]): Promise<number> {
   let simulatedMs = 0;
   for (let seed = first; seed < first + seeds && performance.now() - begunMs < minutes * 60_000; seed++) {
     const startMs = performance.now();
-    const result = await runSeed(seed);
+    const plan = reduced(drawPlan(seed), reduction);
+    const result = await runSeed(seed, plan);
     let { violations } = result;
     if (seed % TWICE_EVERY === 0) {
-      const again = await runSeed(seed);
+      const again = await runSeed(seed, plan);
       if (again.fingerprint !== result.fingerprint) {
         violations = [...violations, `two runs differ: ${result.fingerprint} and ${again.fingerprint}`];
       }
     }
     tell({ ...result, violations }, performance.now() - startMs, isVerbose);
+    // Two runs that differ are no violation of one of them.
+    if (result.violations.length > 0) await tellReplay(result, reduction);
     simulatedMs += result.simulatedMs;
     for (const [cell, count] of result.hits) hits.set(cell, (hits.get(cell) ?? 0) + count);
     for (const [name, count] of result.events) marks.set(name, (marks.get(name) ?? 0) + count);

@@ -32,6 +32,15 @@ describe('several brokers, one bucket, under faults', () => {
     expect(violations).toEqual([]);
   }, 120_000);
 
+  test.each([172, 177])(
+    'failure class: a broker that had not heard of a topic yet told who deleted it that there is none (I38, seed %i)',
+    async (seed) => {
+      const { violations } = await runSeed(seed, drawPlan(seed));
+      expect(violations).toEqual([]);
+    },
+    120_000,
+  );
+
   test('a seed replays its run event by event', async () => {
     const plan = { ...drawPlan(7), troubleMs: 5_000 };
     const first = await runSeed(7, plan);

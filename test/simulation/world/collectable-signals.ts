@@ -6,10 +6,10 @@ import { setMaxListeners } from 'node:events';
  * all of its world, disks and all, stayed in memory for every seed.
  */
 export function collectableSignals(): () => void {
-  const ownKind = AbortSignal.any;
+  const own = Object.getOwnPropertyDescriptor(AbortSignal, 'any');
   AbortSignal.any = anyOf;
   return () => {
-    AbortSignal.any = ownKind;
+    if (own !== undefined) Object.defineProperty(AbortSignal, 'any', own);
   };
 }
 

@@ -79,7 +79,11 @@ export const deleteTopicsApi = defineApi({
     const byId = context.apiVersion >= FIRST_DELETE_BY_ID;
     const asked = byId ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
     const twice = repeated(asked.map(({ name, topicId }) => name ?? topicId));
-    const rows = asked.map((ref) => deletable(services, ref, twice, context.apiVersion));
+    const judged = (): Deletable[] => asked.map((ref) => deletable(services, ref, twice, context.apiVersion));
+    // Another broker may have told of a topic that this one has not heard of yet. "Unknown" means "gone" to whoever
+    // deletes: deleting nothing brings this broker to where the controller is.
+    if (judged().some(isUnknown)) await services.metadata.deleteTopics([]);
+    const rows = judged();
     const found = rows.filter((row) => typeof row.topic === 'object');
     const results = await services.metadata.deleteTopics(found.map(({ topic }) => topic.id));
     const outcome = new Map(found.map((row, at) => [row.topic.id, results[at]]));
@@ -111,6 +115,11 @@ interface TopicRef {
 type Deletable =
   | { readonly topic: Topic; readonly refusal?: undefined }
   | { readonly topic?: undefined; readonly refusal: DeletedRow };
+
+function isUnknown({ refusal }: Deletable): boolean {
+  const { errorCode } = refusal ?? {};
+  return errorCode === Errors.UNKNOWN_TOPIC_OR_PARTITION || errorCode === Errors.UNKNOWN_TOPIC_ID;
+}
 
 function deletable(
   services: Services,

@@ -1,6 +1,5 @@
 import { type ClusterClient, NONE } from './cluster-client.ts';
 import { createTopic, deleteTopic } from './requests.ts';
-import type { Workload } from './workload.ts';
 
 const DELETED_SHARE = 0.6;
 const MAX_BATCHES = 4;
@@ -9,14 +8,29 @@ const PAUSE_MS = 1_000;
 
 type Fate = 'kept' | 'asked' | 'gone';
 
+/** What it needs of the workload it is part of. */
+interface Deeds {
+  producerId(client: ClusterClient): Promise<number>;
+  send(
+    client: ClusterClient,
+    topic: string,
+    partition: number,
+    producerId: number,
+    baseSequence: number,
+    count: number,
+  ): Promise<boolean>;
+  drainPartition(client: ClusterClient, topic: string, partition: number): Promise<void>;
+  violate(what: string): void;
+}
+
 /** Topics that come, get records and mostly go, under faults. */
 export class Churn {
-  readonly #workload: Workload;
+  readonly #workload: Deeds;
   readonly #client: ClusterClient;
   readonly #name: string;
   readonly #fates = new Map<string, Fate>();
 
-  constructor(workload: Workload, client: ClusterClient, name: string) {
+  constructor(workload: Deeds, client: ClusterClient, name: string) {
     this.#workload = workload;
     this.#client = client;
     this.#name = name;

@@ -29,14 +29,11 @@ export class ImageManifest implements ManifestView {
   }
 
   ranges(streamId: number): readonly StreamRange[] {
-    const { ranges } = this.#stream(streamId);
-    return Array.from({ length: ranges.length }, (_, index) => ranges.at(index));
+    return [...this.#stream(streamId).ranges];
   }
 
   rangeAt(streamId: number, offset: number): StreamRange | undefined {
-    const { ranges } = this.#stream(streamId);
-    const index = ranges.firstEndingAbove(offset);
-    return index < ranges.length ? ranges.at(index) : undefined;
+    return this.#stream(streamId).ranges.endingAbove(offset);
   }
 
   object(objectId: number): ObjectRecord | undefined {

@@ -147,9 +147,9 @@ export class ManifestDecisions extends ImageManifest {
   /** The named ranges stand in the stream exactly so, one after the other. */
   #checkReplaced(streamId: number, replaced: readonly StreamRangeRef[]): void {
     const ranges = this.image.streams.get(streamId)?.ranges;
-    const first = ranges?.firstEndingAbove(replaced[0]?.startOffset ?? 0) ?? 0;
-    for (const [n, ref] of replaced.entries()) {
-      const range = ranges !== undefined && first + n < ranges.length ? ranges.at(first + n) : undefined;
+    const standing = ranges?.from(replaced[0]?.startOffset ?? 0);
+    for (const ref of replaced) {
+      const range = standing?.next().value;
       if (
         range === undefined ||
         ref.streamId !== streamId ||

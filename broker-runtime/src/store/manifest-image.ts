@@ -164,7 +164,7 @@ export class ManifestImage implements Image {
 
   #deleteStream(streamId: number, atWallMs: number): void {
     const { ranges } = this.#stream(streamId);
-    while (ranges.length > 0) this.#release(ranges.shift().objectId, atWallMs);
+    for (const range of ranges) this.#release(range.objectId, atWallMs);
     this.streams.delete(streamId);
   }
 
@@ -197,16 +197,14 @@ export class ManifestImage implements Image {
   }
 
   #replace(record: ManifestRecord & { readonly type: 'ranges-replaced' }): void {
-    const { streamId, startOffset, endOffset, objects } = record;
+    const { streamId, objects } = record;
     const stream = this.#stream(streamId);
     const inserted: StreamRange[] = [];
     for (const object of objects) {
       this.#markCommitted(object);
       for (const range of object.ranges) inserted.push(withoutStream(range, object.objectId));
     }
-    const first = stream.ranges.firstEndingAbove(startOffset);
-    const count = stream.ranges.firstEndingAbove(endOffset - 1) + 1 - first;
-    for (const old of stream.ranges.replace(first, count, inserted)) {
+    for (const old of stream.ranges.replace(record, inserted)) {
       stream.destroyed.add(streamId, old);
       this.#release(old.objectId, record.atWallMs);
     }
@@ -215,9 +213,7 @@ export class ManifestImage implements Image {
   }
 
   #dropTrimmed(streamId: number, stream: StreamEntry, atWallMs: number): void {
-    const { ranges } = stream;
-    while (ranges.length > 0 && ranges.at(0).endOffset <= stream.startOffset) {
-      const range = ranges.shift();
+    for (const range of stream.ranges.shiftBelow(stream.startOffset)) {
       stream.destroyed.add(streamId, range);
       this.#release(range.objectId, atWallMs);
     }

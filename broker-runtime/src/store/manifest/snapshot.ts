@@ -31,8 +31,7 @@ export interface ObjectEntry {
  *
  *   streams  count, then for each in ascending order of ids:
  *            streamId startOffset committedOffset, four u32: sum ever committed (high, low), sum destroyed (high, low),
- *            count, the start of the first range if there is one, then for each range:
- *            length sizeBytes maxTimestampMs+1 objectId (each begins where the one before ends)
+ *            ranges as `RangeList.writeTo` lays them out
  *   objects  count, then for each in ascending order of ids: objectId state(u8) sizeBytes atWallMs footer
  */
 export function writeStreams(writer: ByteWriter, streams: ReadonlyMap<number, StreamEntry>): void {
@@ -107,16 +106,7 @@ function writeStream(writer: ByteWriter, streamId: number, stream: StreamEntry):
     writer.uint32(sum.high);
     writer.uint32(sum.low);
   }
-  const { ranges } = stream;
-  writeUvarint(writer, ranges.length);
-  for (let index = 0; index < ranges.length; index++) {
-    const range = ranges.at(index);
-    if (index === 0) writeUvarint(writer, range.startOffset);
-    writeUvarint(writer, range.endOffset - range.startOffset);
-    writeUvarint(writer, range.sizeBytes);
-    writeUvarint(writer, range.maxTimestampMs + 1);
-    writeUvarint(writer, range.objectId);
-  }
+  stream.ranges.writeTo(writer);
 }
 
 function readStream(
@@ -131,25 +121,16 @@ function readStream(
     sum.high = reader.uint32();
     sum.low = reader.uint32();
   }
-  const count = readUvarint(reader);
-  let startOffset = count > 0 ? readUvarint(reader) : 0;
-  for (let left = count; left > 0; left--) {
-    const endOffset = startOffset + readUvarint(reader);
-    const sizeBytes = readUvarint(reader);
-    const maxTimestampMs = readUvarint(reader) - 1;
-    const objectId = readUvarint(reader);
-    stream.ranges.push({ startOffset, endOffset, sizeBytes, maxTimestampMs, objectId });
-    references.set(objectId, (references.get(objectId) ?? 0) + 1);
-    startOffset = endOffset;
+  const { ranges } = stream;
+  ranges.readFrom(reader);
+  let endOffset = stream.committedOffset;
+  for (const range of ranges) {
+    references.set(range.objectId, (references.get(range.objectId) ?? 0) + 1);
+    endOffset = range.endOffset;
   }
-  const isWhole = stream.ranges.live.completes(stream.destroyed, stream.ever);
+  const isWhole = ranges.live.completes(stream.destroyed, stream.ever);
   invariant(isWhole, 'I26', 'the ranges in a snapshot are those its sums tell of', { streamId });
-  invariant(
-    count === 0 || startOffset === stream.committedOffset,
-    'I5',
-    'the last range ends at the stream’s end',
-    {
-      streamId,
-    },
-  );
+  invariant(endOffset === stream.committedOffset, 'I5', 'the last range ends at the stream’s end', {
+    streamId,
+  });
 }

@@ -44,21 +44,26 @@ export class Churn {
     const producerId = await this.#workload.producerId(this.#client);
     for (let n = 0; !isFinishing(); n++) {
       const topic = `${this.#name}-${n}`;
-      while (!(await createTopic(this.#client, topic, 1))) await this.#client.pause(500);
+      let isSure = true;
+      while (!(await createTopic(this.#client, topic, 1))) {
+        isSure = false;
+        await this.#client.pause(500);
+      }
       this.#fates.set(topic, 'kept');
       const batches = this.#client.random.between(1, MAX_BATCHES);
       for (let at = 0; at < batches; at++) {
         await this.#workload.send(this.#client, topic, 0, producerId, at * BATCH_RECORDS, BATCH_RECORDS);
       }
       await this.#client.pause(PAUSE_MS);
-      if (this.#client.random.chance(DELETED_SHARE)) await this.#delete(topic);
+      if (this.#client.random.chance(DELETED_SHARE)) await this.#delete(topic, isSure);
     }
   }
 
-  async #delete(topic: string): Promise<void> {
+  /** After a creation that was not answered, and may still be on its way, the topic may come back: nobody looks. */
+  async #delete(topic: string, isSure: boolean): Promise<void> {
     this.#fates.set(topic, 'asked');
     while (!(await deleteTopic(this.#client, topic))) await this.#client.pause(500);
-    this.#fates.set(topic, 'gone');
+    if (isSure) this.#fates.set(topic, 'gone');
   }
 
   /** Those nobody asked to delete are whole; those that were deleted answer nothing (I38). */

@@ -67,7 +67,7 @@ function violationsOf({ kind, trimTo, fetch, drained }: Story): string[] {
   const known = history.known('t', 0);
   if (fetch.answer.errorCode === 0) history.fetched('t', 0, fetch.from, known, fetch.answer);
   else history.refused('t', 0, known, fetch.from);
-  history.drained('t', 0, drained satisfies Drained);
+  history.drained('t', 0, { known: history.known('t', 0), ...drained } satisfies Drained);
   return violations;
 }
 

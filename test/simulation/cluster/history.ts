@@ -4,6 +4,8 @@ import { keyOf, RETAINED_BYTES, type TopicKind } from './topic-kinds.ts';
 
 /** The whole of a partition, read after everything healed. */
 export interface Drained {
+  /** Before the first read: the log may be trimmed while it is read. */
+  readonly known: Known;
   readonly startOffset: number;
   readonly records: readonly SeenRecord[];
   /** Of the batches. */
@@ -129,10 +131,10 @@ export class ClusterHistory {
     }
   }
 
-  drained(topic: string, partition: number, { startOffset, records, bytes }: Drained): void {
+  drained(topic: string, partition: number, { known, startOffset, records, bytes }: Drained): void {
     const history = this.#of(topic, partition);
     const { kind } = history;
-    this.began(topic, partition, history, startOffset);
+    this.began(topic, partition, known, startOffset);
     if (kind === 'retained' && startOffset > 0 && bytes < RETAINED_BYTES) {
       this.#violate(`I1: ${topic}-${partition}: ${bytes} bytes are left, ${RETAINED_BYTES} are to be kept`);
     }

@@ -231,11 +231,11 @@ export class Workload {
 
   /** Reads everything of it, for the last check. */
   async drainPartition(client: ClusterClient, topic: string, partition: number): Promise<void> {
-    const { end } = this.history.known(topic, partition);
+    const known = this.history.known(topic, partition);
     let records: SeenRecord[] = [];
     let startOffset = 0;
     let bytes = 0;
-    for (let next = 0; next < end;) {
+    for (let next = 0; next < known.end;) {
       const read = await this.#fetch(client, topic, partition, next);
       if (read === undefined) {
         await client.pause(300);
@@ -249,7 +249,7 @@ export class Workload {
       bytes += read.bytes;
       next = read.nextOffset;
     }
-    this.history.drained(topic, partition, { startOffset, records, bytes });
+    this.history.drained(topic, partition, { known, startOffset, records, bytes });
   }
 }
 

@@ -1,6 +1,14 @@
 import { loadavg } from 'node:os';
 import { type MeasuredBroker, startKafka, startMillrace } from './brokers.ts';
-import { consume, type Latency, produce, produceLatency, recordsFile, type Throughput } from './load.ts';
+import {
+  consume,
+  type Latency,
+  produce,
+  produceLatency,
+  readBeside,
+  recordsFile,
+  type Throughput,
+} from './load.ts';
 import { median } from './median.ts';
 import type { FullPageCache } from './page-cache.ts';
 import { singleRecordRequests } from './requests.ts';
@@ -33,8 +41,8 @@ export interface BrokerFigures {
   /** Single-record requests of 1 KiB, 20 in flight: server CPU of each. */
   readonly requestCpuUs: number;
   readonly latency: readonly Latency[];
-  /** Produce at the middle load while another client reads old data as fast as it can. */
-  readonly catchUp: { readonly fetch: Throughput; readonly produce: Latency };
+  /** Produce at the middle load while another client reads old data all the time, as fast as it can. */
+  readonly catchUp: { readonly readMibPerSecond: number; readonly produce: Latency };
 }
 
 /**
@@ -91,10 +99,9 @@ async function measure(
       latency.push(await produceLatency(broker, `latency-${load}`, load, LATENCY_SECONDS));
     }
     const middle = LOADS_RECORDS_PER_SECOND[1] ?? 0;
-    const [catchUpProduce, catchUpFetch] = await Promise.all([
-      produceLatency(broker, 'beside-catch-up', middle, LATENCY_SECONDS),
-      consume(broker, 'throughput', FILE_BYTES),
-    ]);
+    const producing = produceLatency(broker, 'beside-catch-up', middle, LATENCY_SECONDS);
+    const catchUpFetch = await readBeside(broker, 'throughput', FILE_BYTES, producing);
+    const catchUpProduce = await producing;
     return {
       idleResidentBytes: idle.residentBytes,
       idleCpuShare: ((idle.cpuSeconds - before.cpuSeconds) * 1000) / IDLE_MS,
@@ -103,7 +110,7 @@ async function measure(
       catchUpAlone,
       requestCpuUs,
       latency,
-      catchUp: { fetch: catchUpFetch, produce: catchUpProduce },
+      catchUp: { readMibPerSecond: catchUpFetch.mibPerSecond, produce: catchUpProduce },
     };
   } finally {
     await broker.discard();
@@ -133,7 +140,7 @@ function medians(figures: readonly BrokerFigures[]): BrokerFigures {
     requestCpuUs: median(figures.map((one) => one.requestCpuUs)),
     latency: LOADS_RECORDS_PER_SECOND.map((_, n) => latency((one) => one.latency[n])),
     catchUp: {
-      fetch: throughput((one) => one.catchUp.fetch),
+      readMibPerSecond: median(figures.map((one) => one.catchUp.readMibPerSecond)),
       produce: latency((one) => one.catchUp.produce),
     },
   };

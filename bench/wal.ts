@@ -9,6 +9,7 @@ import { BlockWal, formatBlockWal, recoverBlockWal } from '../broker-runtime/src
 import { previousProcessExited } from '../broker-runtime/src/wal/fence.ts';
 import { bareWrites } from './bare-writes.ts';
 import { fioWrites, hasFio } from './fio.ts';
+import { onLimitedDevice } from './limited-device.ts';
 import { median } from './median.ts';
 import { atRate } from './metronome.ts';
 
@@ -26,13 +27,11 @@ export interface WalFigures {
    * (An append that finds others waiting shares their group; here each fills a group, so it would queue.)
    */
   readonly p99Ratio: number;
+  /** As throughputRatio, on the same device held to {@link VOLUME_BYTES_PER_SECOND}; NaN without control groups. */
+  readonly volumeRatio: number;
 }
 
-interface Round {
-  readonly throughputRatio: number;
-  readonly bareRatio: number;
-  readonly p99Ratio: number;
-}
+type Round = Omit<WalFigures, 'groupBytes' | 'depth'>;
 
 interface Entry {
   readonly bytes: Uint8Array;
@@ -47,6 +46,8 @@ const CASES = [
 ] as const;
 const ROUNDS = 5;
 const RUN_MS = 2000;
+/** What EBS gives an instance of 10 Gbit/s (m7g.2xlarge): a local disk of several GB/s measures memory and threads. */
+export const VOLUME_BYTES_PER_SECOND = 1_250_000_000;
 const FILE_BYTES = 256 * 1024 * 1024;
 const WAL_MEMORY_BYTES = 64 * 1024 * 1024;
 /** Header of a group and of its one entry. */
@@ -84,6 +85,7 @@ export async function walBesideFio(progress: (what: string) => void): Promise<Wa
         throughputRatio: median(rounds.map((round) => round.throughputRatio)),
         bareRatio: median(rounds.map((round) => round.bareRatio)),
         p99Ratio: median(rounds.map((round) => round.p99Ratio)),
+        volumeRatio: median(rounds.map((round) => round.volumeRatio)),
       });
     }
     return figures;
@@ -113,10 +115,15 @@ async function oneRound(
     const latencies = await appendAtRate(wal, entry, depth, writesPerSecond);
     latencies.sort((a, b) => a - b);
     const p99Ms = latencies[Math.floor(latencies.length * 0.99)] ?? NaN;
+    const onVolume = await onLimitedDevice(of.fioFile, VOLUME_BYTES_PER_SECOND, async () => {
+      const fio = fioWrites(run).bytesPerSecond;
+      return (await saturate(wal, entry, depth, RUN_MS)) / fio;
+    });
     return {
       throughputRatio: bytesPerSecond / fioFull.bytesPerSecond,
       bareRatio: bytesPerSecond / bareBytesPerSecond,
       p99Ratio: p99Ms / fioHalf.p99Ms,
+      volumeRatio: onVolume ?? NaN,
     };
   } finally {
     await wal.close();
@@ -189,9 +196,10 @@ async function appendAtRate(
 
 if (import.meta.main) {
   const figures = await walBesideFio((what) => process.stderr.write(`bench: ${what}\n`));
-  for (const { groupBytes, depth, throughputRatio, bareRatio, p99Ratio } of figures) {
+  for (const { groupBytes, depth, throughputRatio, bareRatio, volumeRatio, p99Ratio } of figures) {
     console.log(
       `${groupBytes / 1024} KiB, ${depth} under way: throughput ${throughputRatio.toFixed(2)} of fio, ${bareRatio.toFixed(2)} of bare writes, ` +
+        `${volumeRatio.toFixed(2)} of fio on a device of ${VOLUME_BYTES_PER_SECOND / 1e6} MB/s, ` +
         `p99 of an append at half load ${p99Ratio.toFixed(2)} of fio's write`,
     );
   }

@@ -57,11 +57,9 @@ export async function besideKafka(
   const rounds: { millrace: BrokerFigures; kafka: BrokerFigures }[] = [];
   for (let round = 1; round <= REPETITIONS; round += 1) {
     progress(`round ${round} of ${REPETITIONS}: Millrace, load ${loadavg()[0]?.toFixed(1)}`);
-    await pageCache.fill();
-    const millrace = await measure(await startMillrace(), files);
+    const millrace = await measure(await startMillrace(), files, pageCache);
     progress(`round ${round} of ${REPETITIONS}: Apache Kafka`);
-    await pageCache.fill();
-    const kafka = await measure(await startKafka(KAFKA_PORT), files);
+    const kafka = await measure(await startKafka(KAFKA_PORT), files, pageCache);
     rounds.push({ millrace, kafka });
   }
   return {
@@ -73,8 +71,10 @@ export async function besideKafka(
 async function measure(
   broker: MeasuredBroker,
   files: { readonly whole: string; readonly tail: string },
+  pageCache: FullPageCache,
 ): Promise<BrokerFigures> {
   try {
+    await pageCache.fill();
     await new Promise((settled) => setTimeout(settled, IDLE_SETTLE_MS));
     const before = processStats(broker.pid);
     await new Promise((next) => setTimeout(next, IDLE_MS));
@@ -88,17 +88,18 @@ async function measure(
       await produce(broker, topic, files.whole, FILE_BYTES);
       await consume(broker, topic, FILE_BYTES);
     }
+    await pageCache.fill();
     const produced = await produce(broker, 'throughput', files.whole, FILE_BYTES);
     await produce(broker, 'tail', files.tail, TAIL_BYTES);
     const fetched = await consume(broker, 'tail', TAIL_BYTES, TAIL_PASSES);
     const catchUpAlone = await consume(broker, 'throughput', FILE_BYTES);
-    // What the throughput runs left to be written back is not the latency runs' to wait for.
-    await runOk('sync', [], { deadlineMs: SYNC_DEADLINE_MS });
     const latency: Latency[] = [];
     for (const load of LOADS_RECORDS_PER_SECOND) {
+      await settle(pageCache);
       latency.push(await produceLatency(broker, `latency-${load}`, load, LATENCY_SECONDS));
     }
     const middle = LOADS_RECORDS_PER_SECOND[1] ?? 0;
+    await settle(pageCache);
     const producing = produceLatency(broker, 'beside-catch-up', middle, LATENCY_SECONDS);
     const catchUpFetch = await readBeside(broker, 'throughput', FILE_BYTES, producing);
     const catchUpProduce = await producing;
@@ -115,6 +116,12 @@ async function measure(
   } finally {
     await broker.discard();
   }
+}
+
+/** What earlier runs left to be written back, or freed, is not a latency run's to wait for. */
+async function settle(pageCache: FullPageCache): Promise<void> {
+  await runOk('sync', [], { deadlineMs: SYNC_DEADLINE_MS });
+  await pageCache.fill();
 }
 
 function medians(figures: readonly BrokerFigures[]): BrokerFigures {

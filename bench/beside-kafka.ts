@@ -95,11 +95,11 @@ async function measure(
     const catchUpAlone = await consume(broker, 'throughput', FILE_BYTES);
     const latency: Latency[] = [];
     for (const load of LOADS_RECORDS_PER_SECOND) {
-      await settle(pageCache);
+      await settle();
       latency.push(await produceLatency(broker, `latency-${load}`, load, LATENCY_SECONDS));
     }
     const middle = LOADS_RECORDS_PER_SECOND[1] ?? 0;
-    await settle(pageCache);
+    await settle();
     const producing = produceLatency(broker, 'beside-catch-up', middle, LATENCY_SECONDS);
     const catchUpFetch = await readBeside(broker, 'throughput', FILE_BYTES, producing);
     const catchUpProduce = await producing;
@@ -118,10 +118,12 @@ async function measure(
   }
 }
 
-/** What earlier runs left to be written back, or freed, is not a latency run's to wait for. */
-async function settle(pageCache: FullPageCache): Promise<void> {
+/**
+ * What earlier runs left to be written back is not a latency run's to wait for. The page cache is not filled again:
+ * that would put what is caught up with on the disk, which is the WAL's here, and of neither S3 nor its readers.
+ */
+async function settle(): Promise<void> {
   await runOk('sync', [], { deadlineMs: SYNC_DEADLINE_MS });
-  await pageCache.fill();
 }
 
 function medians(figures: readonly BrokerFigures[]): BrokerFigures {

@@ -22,8 +22,8 @@ export interface WalFigures {
   /** The same beside bare writes by Node, from as much memory: 1 is what a WAL in Node can reach. */
   readonly bareRatio: number;
   /**
-   * p99 of an append at half the WAL's own load, from the call to durable, over p99 of fio's bare write at the same
-   * rate. Both keep at most `depth` under way: an append never waits for another one, as a write of fio never does.
+   * p99 of an append at half load (of the WAL's own, or of a volume's where that is less), from the call to durable,
+   * over p99 of fio's bare write at the same rate. Both keep at most `depth` under way: an append never waits for another one, as a write of fio never does.
    * (An append that finds others waiting shares their group; here each fills a group, so it would queue.)
    */
   readonly p99Ratio: number;
@@ -110,7 +110,7 @@ async function oneRound(
     const fioFull = fioWrites(run);
     const bytesPerSecond = await saturate(wal, entry, depth, RUN_MS);
     const bareBytesPerSecond = await bareWrites(env, { ...run, memoryBytes: WAL_MEMORY_BYTES });
-    const writesPerSecond = bytesPerSecond / groupBytes / 2;
+    const writesPerSecond = Math.min(bytesPerSecond, VOLUME_BYTES_PER_SECOND) / groupBytes / 2;
     const fioHalf = fioWrites({ ...run, writesPerSecond });
     const latencies = await appendAtRate(wal, entry, depth, writesPerSecond);
     latencies.sort((a, b) => a - b);

@@ -226,31 +226,39 @@ describe('trim', () => {
 });
 
 describe('reading history', () => {
-  test('uses the same memory again and again: less than a quarter of what is read is allocated', async () => {
-    const world = await started();
-    const stream = await world.createStream();
-    await world.fill(stream, 400, 1000);
-    await world.run(stream.flush());
-    await world.crash();
-    const memory = new Set<ArrayBufferLike>();
-    let readBytes = 0;
-    world.prepareObjects = (objects) => {
-      const get = objects.get.bind(objects);
-      objects.get = (key, range, into) => {
-        if (into !== undefined) memory.add(into.buffer);
-        readBytes += into?.length ?? 0;
-        return get(key, range, into);
+  test.each([
+    { what: 'entries of one size', sizeOf: () => 1_000 },
+    // As batches of producers under load are. With exact fits a fifth of it was allocated, and in production, with
+    // larger steps between the sizes, half.
+    { what: 'entries of twice a block and all sizes', sizeOf: (n: number) => 4_000 + ((n * 611) % 2_000) },
+  ])(
+    'uses the same memory again and again: little of what is read is allocated ($what)',
+    async ({ sizeOf }) => {
+      const world = await started({ store: { historyReadBytes: 128 * KIB } });
+      const stream = await world.createStream();
+      for (let n = 0; n < 400; n++) await world.fill(stream, 1, sizeOf(n));
+      await world.run(stream.flush());
+      await world.crash();
+      const memory = new Set<ArrayBufferLike>();
+      let readBytes = 0;
+      world.prepareObjects = (objects) => {
+        const get = objects.get.bind(objects);
+        objects.get = (key, range, into) => {
+          if (into !== undefined) memory.add(into.buffer);
+          readBytes += into?.length ?? 0;
+          return get(key, range, into);
+        };
       };
-    };
-    const again = (await world.start()).stream(stream.id);
-    const once = (await world.readAll(again)).map(describeEntry);
-    for (let pass = 0; pass < 5; pass++)
-      expect((await world.readAll(again)).map(describeEntry)).toEqual(once);
-    const allocatedBytes = [...memory].reduce((sum, buffer) => sum + buffer.byteLength, 0);
-    const { tailReadBytes, historyReadBytes } = world.options;
-    expect(readBytes).toBeGreaterThan(10 * (tailReadBytes + historyReadBytes));
-    expect(allocatedBytes * 4).toBeLessThan(readBytes);
-  });
+      const again = (await world.start()).stream(stream.id);
+      const once = (await world.readAll(again)).map(describeEntry);
+      for (let pass = 0; pass < 5; pass++)
+        expect((await world.readAll(again)).map(describeEntry)).toEqual(once);
+      const allocatedBytes = [...memory].reduce((sum, buffer) => sum + buffer.byteLength, 0);
+      const { tailReadBytes, historyReadBytes } = world.options;
+      expect(readBytes).toBeGreaterThan(5 * (tailReadBytes + historyReadBytes));
+      expect(allocatedBytes * 20).toBeLessThan(readBytes);
+    },
+  );
 });
 
 describe('replace', () => {

@@ -29,6 +29,16 @@ export class BufferPool {
     return Math.ceil(length / step) * step;
   }
 
+  /** Size of the smallest idle buffer for `length` bytes that has at most `mostBytes`; of a new one if there is none. */
+  fittingBytes(length: number, mostBytes: number): number {
+    const wanted = BufferPool.classBytes(length);
+    let fitting = Infinity;
+    for (const [bytes, idle] of this.#idle) {
+      if (idle.length > 0 && bytes >= wanted && bytes < fitting) fitting = bytes;
+    }
+    return fitting <= mostBytes ? fitting : wanted;
+  }
+
   /** A buffer of the class of `length`, with old bytes in it. */
   take(length: number): Uint8Array {
     const bytes = BufferPool.classBytes(length);

@@ -1,7 +1,5 @@
-import { BufferPool } from '../base/buffer-pool.ts';
 import { invariant } from '../base/errors.ts';
-import type { MemoryShare } from '../base/memory-budget.ts';
-import { Gate } from '../base/gate.ts';
+import { Extent, ExtentPool, keyOf } from './extent-pool.ts';
 import type { Block } from './object-format/block.ts';
 import type { BlockRef } from './object-format/layout.ts';
 import type { ObjectIndex } from './object-format/object-index.ts';
@@ -10,91 +8,6 @@ import type { StoreContext } from './options.ts';
 import type { Pin } from './slice.ts';
 
 export type ReadPurpose = 'tail' | 'history';
-
-/** What one GET delivered, or will: adjacent blocks in one piece of memory, which lives and dies as one. */
-class Extent implements Pin {
-  readonly pool: Pool;
-  readonly keys: readonly string[];
-  /** Used again for another extent when this one is evicted: nobody holds a pin then (I34). */
-  readonly memory: Uint8Array;
-  blocks: readonly Block[] = [];
-  pins = 0;
-  isLoaded = false;
-  /** False for read-ahead nobody came for yet. */
-  wasRead = false;
-  loaded: Promise<void> = Promise.resolve();
-
-  constructor(pool: Pool, objectId: number, refs: readonly BlockRef[], memory: Uint8Array) {
-    this.pool = pool;
-    this.keys = refs.map((ref) => keyOf(objectId, ref));
-    this.memory = memory;
-  }
-
-  release(): void {
-    this.pins--;
-    invariant(this.pins >= 0, 'I34', 'an extent was released more often than pinned');
-    if (this.pins === 0) this.pool.relieve();
-  }
-}
-
-/** Memory and concurrency of one purpose, and its extents from least to most recently used. */
-class Pool {
-  readonly share: MemoryShare;
-  readonly gate: Gate;
-  readonly extents = new Set<Extent>();
-  readonly #buffers: BufferPool;
-  readonly #idleMaxBytes: number;
-  readonly #forget: (extent: Extent) => void;
-
-  constructor(
-    share: MemoryShare,
-    idleMaxBytes: number,
-    readsInFlight: number,
-    forget: (extent: Extent) => void,
-  ) {
-    this.share = share;
-    this.gate = new Gate(readsInFlight);
-    this.#buffers = new BufferPool(share.limitBytes);
-    this.#idleMaxBytes = idleMaxBytes;
-    this.#forget = forget;
-  }
-
-  /** Memory for so many bytes, which were reserved. Idle buffers stay within what was set aside for them (I36). */
-  allocate(bytes: number): Uint8Array {
-    const memory = this.#buffers.take(bytes);
-    this.#buffers.trim(this.#idleMaxBytes);
-    return memory;
-  }
-
-  /** Takes memory if it can be had by evicting; read-ahead must not evict what waits for its reader. */
-  tryReserve(bytes: number, mayEvictUnread: boolean): boolean {
-    while (!this.share.tryTake(bytes)) {
-      if (this.share.waiting > 0 || !this.#evictOne(mayEvictUnread)) return false;
-    }
-    return true;
-  }
-
-  reserve(bytes: number): Promise<void> | undefined {
-    return this.tryReserve(bytes, true) ? undefined : this.share.take(bytes);
-  }
-
-  /** Evicts for those who wait; called whenever an extent becomes evictable. */
-  relieve(): void {
-    while (this.share.waiting > 0 && this.#evictOne(true)) continue;
-  }
-
-  #evictOne(mayEvictUnread: boolean): boolean {
-    for (const extent of this.extents) {
-      if (extent.pins > 0 || !extent.isLoaded || !(mayEvictUnread || extent.wasRead)) continue;
-      this.extents.delete(extent);
-      this.#forget(extent);
-      this.#buffers.recycle(extent.memory);
-      this.share.release(extent.memory.length);
-      return true;
-    }
-    return false;
-  }
-}
 
 /** A block that is in memory, with one pin taken for the caller. */
 export interface PinnedBlock {
@@ -110,7 +23,7 @@ export interface PinnedBlock {
 export class BlockCache {
   readonly #reader: ObjectReader;
   readonly #getBytes: number;
-  readonly #pools: Readonly<Record<ReadPurpose, Pool>>;
+  readonly #pools: Readonly<Record<ReadPurpose, ExtentPool>>;
   readonly #blocks = new Map<string, { readonly extent: Extent; readonly n: number }>();
 
   constructor(context: StoreContext, reader: ObjectReader) {
@@ -121,13 +34,13 @@ export class BlockCache {
     this.#reader = reader;
     this.#getBytes = options.getBytes;
     this.#pools = {
-      tail: new Pool(
+      tail: new ExtentPool(
         memory.share('store.tail-reads', options.tailReadBytes - idleBytesOf(options.tailReadBytes)),
         memory.share('store.tail-idle', idleBytesOf(options.tailReadBytes)).limitBytes,
         options.tailReadsInFlight,
         forget,
       ),
-      history: new Pool(
+      history: new ExtentPool(
         memory.share('store.history-reads', options.historyReadBytes - idleBytesOf(options.historyReadBytes)),
         memory.share('store.history-idle', idleBytesOf(options.historyReadBytes)).limitBytes,
         options.historyReadsInFlight,
@@ -227,13 +140,12 @@ export class BlockCache {
   async #waitFor(objectId: number, refs: readonly BlockRef[], purpose: ReadPurpose): Promise<Extent> {
     const pool = this.#pools[purpose];
     const first = refs.slice(0, 1);
-    await pool.reserve(reservedBytes(first));
+    const memory = await pool.allocate(sizeOf(first));
     // Another reader may have brought it meanwhile.
     const present = this.#blocks.get(keyOf(objectId, first[0]))?.extent;
-    if (present !== undefined) present.pins++;
-    const extent = present ?? this.#load(objectId, first, purpose);
-    if (present === undefined) extent.pins++;
-    else pool.share.release(reservedBytes(first));
+    if (present !== undefined) pool.giveBack(memory);
+    const extent = present ?? this.#load(objectId, first, pool, memory);
+    extent.pins++;
     return extent;
   }
 
@@ -262,14 +174,13 @@ export class BlockCache {
     mayEvictUnread: boolean,
   ): Extent | undefined {
     const pool = this.#pools[purpose];
-    if (!pool.tryReserve(reservedBytes(refs), mayEvictUnread)) return undefined;
-    return this.#load(objectId, refs, purpose);
+    const memory = pool.tryAllocate(sizeOf(refs), mayEvictUnread);
+    return memory === undefined ? undefined : this.#load(objectId, refs, pool, memory);
   }
 
-  /** The memory is reserved. Registers the extent at once, so that everyone else joins this load. */
-  #load(objectId: number, refs: readonly BlockRef[], purpose: ReadPurpose): Extent {
-    const pool = this.#pools[purpose];
-    const extent = new Extent(pool, objectId, refs, pool.allocate(sizeOf(refs)));
+  /** Registers the extent at once, so that everyone else joins this load. */
+  #load(objectId: number, refs: readonly BlockRef[], pool: ExtentPool, memory: Uint8Array): Extent {
+    const extent = new Extent(pool, objectId, refs, memory);
     extent.keys.forEach((key, n) => this.#blocks.set(key, { extent, n }));
     pool.extents.add(extent);
     extent.loaded = pool.gate
@@ -309,17 +220,8 @@ interface Run {
   sizeBytes: number;
 }
 
-function keyOf(objectId: number, ref: BlockRef | undefined): string {
-  return `${objectId}:${ref?.position ?? 0}`;
-}
-
 function sizeOf(refs: readonly BlockRef[]): number {
   return refs.reduce((sum, ref) => sum + ref.length, 0);
-}
-
-/** What the memory for these blocks takes: buffers come in size classes. */
-function reservedBytes(refs: readonly BlockRef[]): number {
-  return BufferPool.classBytes(sizeOf(refs));
 }
 
 function endOf(refs: readonly BlockRef[]): number {

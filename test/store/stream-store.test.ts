@@ -234,7 +234,7 @@ describe('reading history', () => {
   ])(
     'uses the same memory again and again: little of what is read is allocated ($what)',
     async ({ sizeOf }) => {
-      const world = await started({ store: { historyReadBytes: 128 * KIB } });
+      const world = await started();
       const stream = await world.createStream();
       for (let n = 0; n < 400; n++) await world.fill(stream, 1, sizeOf(n));
       await world.run(stream.flush());

@@ -149,8 +149,7 @@ export class Broker {
       hasFailed = true;
       failure.resolve(error);
     };
-    const leaseOutlivesBucket = world.volumes !== 'object';
-    const cluster = await ClusterNode.open(world, { ...options, leaseOutlivesBucket, onFailed });
+    const cluster = await ClusterNode.open(world, { ...options, onFailed });
     try {
       return await Broker.#serve(cluster, world, options, { failure, hasFailed: () => hasFailed, onFailed });
     } catch (error) {
@@ -220,7 +219,10 @@ export class Broker {
       startWal: (listener) => log.start(listener),
       onFailed,
     });
-    const stopWatching = logs.watch(cluster.member.self, onFailed);
+    const { self } = cluster.member;
+    const { holds } = logs;
+    if (holds !== undefined) cluster.member.relyOnVolume(() => holds(self));
+    const stopWatching = logs.watch(self, onFailed);
     stopping.signal.addEventListener('abort', stopWatching, { once: true });
     const partitions = ledPartitions({ env, store, metadata, nodeId, pace: () => settings.maintenance });
     const admit: Services['admit'] = (...asked) => store.admit(...asked);
@@ -240,7 +242,8 @@ export class Broker {
       metadata,
       partitions: {
         // What was ours may be somebody else's when we cannot prove that we live (3.6).
-        open: (topicId, partition) => (lease.isValid() ? partitions.open(topicId, partition) : undefined),
+        open: (topicId, partition) =>
+          lease.mayAnswerReaders() ? partitions.open(topicId, partition) : undefined,
       },
       groups,
       admit,

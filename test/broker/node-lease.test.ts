@@ -1,5 +1,9 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { NodeLease } from '../../broker-runtime/src/broker/node-lease.ts';
+import {
+  NodeLease,
+  VOLUME_WORD_MS,
+  VOLUME_WORD_WAIT_MS,
+} from '../../broker-runtime/src/broker/node-lease.ts';
 import { SimClock } from '../simulation/world/sim-clock.ts';
 
 const SESSION_MS = 6_000;
@@ -58,6 +62,29 @@ describe('the lease of a node (protocol 3.4)', () => {
     expect(lease.isValid()).toBe(true);
     lease.bucketLost(undefined);
     expect(lease.isValid()).toBe(false);
+  });
+
+  test('answers readers while the bucket is out of reach only as long as the volume just said that it is ours (I8)', async () => {
+    lease.renew(lease.moment());
+    expect(lease.mayAnswerReaders()).toBe(true);
+    await clock.advance(VALID_MS);
+    lease.bucketLost(lease.moment());
+    expect([lease.isValid(), lease.mayAnswerReaders()]).toEqual([true, false]);
+    const asked = lease.moment();
+    await clock.advance(100);
+    lease.volumeHeld(asked);
+    await clock.advance(VOLUME_WORD_MS - 101);
+    expect(lease.mayAnswerReaders()).toBe(true);
+    await clock.advance(1);
+    expect([lease.isValid(), lease.mayAnswerReaders()]).toEqual([true, false]);
+    lease.volumeHeld(lease.moment());
+    expect(lease.mayAnswerReaders()).toBe(true);
+    lease.bucketLost(undefined);
+    expect(lease.mayAnswerReaders()).toBe(false);
+  });
+
+  test('whoever takes a volume over waits for longer than the volume’s word is good for', () => {
+    expect(VOLUME_WORD_WAIT_MS).toBeGreaterThan(VOLUME_WORD_MS);
   });
 
   test('is in doubt after the machine stood still or its clock was set, until the next answer (R9)', async () => {

@@ -32,6 +32,11 @@ describe('several brokers, one bucket, under faults', () => {
     expect(violations).toEqual([]);
   }, 120_000);
 
+  test('failure class: a node that had lost its volume and the bucket answered readers until its watch noticed (I8, seed 968)', async () => {
+    const { violations } = await runSeed(968, drawPlan(968));
+    expect(violations).toEqual([]);
+  }, 120_000);
+
   test.each([172, 177])(
     'failure class: a broker that had not heard of a topic yet told who deleted it that there is none (I38, seed %i)',
     async (seed) => {

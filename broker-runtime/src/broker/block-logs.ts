@@ -43,6 +43,7 @@ export function blockLogs(parts: BlockLogsParts): NodeLogs {
       };
     },
     watch: (self, onLost) => volumes.watch(self, onLost),
+    holds: (self) => volumes.holds(self),
   };
 }
 

@@ -25,6 +25,8 @@ const PAUSE = { firstMs: 20, maxMs: 500 };
 const HEARTBEATS_PER_SESSION = 6;
 /** Often enough that a broker that joins finds the controller informed; rates are smoothed over longer. */
 const LOAD_INTERVAL_MS = 5_000;
+/** Twice in the time that the volume's word is good for, and once more if an answer is slow. */
+const ASK_VOLUME_INTERVAL_MS = 200;
 
 export interface ClusterMemberParts {
   readonly env: Env;
@@ -32,11 +34,6 @@ export interface ClusterMemberParts {
   readonly link: ControllerLink;
   readonly follower: LogFollower;
   readonly sessionTimeoutMs: number;
-  /**
-   * The node's WAL is on a volume, which says itself who may write: the lease does not run out while the bucket is out of
-   * reach. A WAL in the bucket gains nothing by that, and a dead node would answer from what it last knew (I8).
-   */
-  readonly leaseOutlivesBucket: boolean;
   /** This life of the node is over; nothing may be acknowledged any more. Called once. */
   readonly onFenced: (error: Error) => void;
 }
@@ -54,6 +51,8 @@ export class ClusterMember {
   #newestEpoch = 0;
   #isLeaving = false;
   #load: () => NodeLoad = () => [];
+  #holdsVolume: (() => Promise<boolean>) | undefined;
+  #isAskingVolume = false;
   #work: Promise<unknown>[] = [];
 
   constructor(parts: ClusterMemberParts) {
@@ -96,6 +95,14 @@ export class ClusterMember {
   /** What goes with a heartbeat every few seconds, for the balancer. */
   tellLoad(load: () => NodeLoad): void {
     this.#load = load;
+  }
+
+  /**
+   * The node's WAL is on a volume, which says itself who may write: the lease does not run out while the bucket is out of
+   * reach. A WAL in the bucket gains nothing by that, and a dead node would answer from what it last knew (I8).
+   */
+  relyOnVolume(holdsVolume: () => Promise<boolean>): void {
+    this.#holdsVolume = holdsVolume;
   }
 
   /** Nothing that is needed is in this node's log any more: its slot is free. It was told so, and not declared dead. */
@@ -145,7 +152,7 @@ export class ClusterMember {
   }
 
   async #sendHeartbeats(node: NodeRef): Promise<void> {
-    const { env, link, sessionTimeoutMs, leaseOutlivesBucket } = this.#parts;
+    const { env, link, sessionTimeoutMs } = this.#parts;
     const { signal } = this.#closing;
     const intervalMs = sessionTimeoutMs / HEARTBEATS_PER_SESSION;
     let loadToldMs = env.clock.monotonicMs();
@@ -180,12 +187,41 @@ export class ClusterMember {
         }
         // Whoever leads is asked of the bucket. Any other trouble proves nothing about it.
         if (error instanceof BucketUnreachableError) {
-          if (leaseOutlivesBucket) this.lease.bucketLost(sent);
+          if (this.#holdsVolume !== undefined) {
+            this.lease.bucketLost(sent);
+            void this.#askVolume(node, this.#holdsVolume);
+          }
         } else if (error instanceof NoControllerError) this.lease.bucketLost(undefined);
       }
       const untilNextMs = sent.monotonicMs + intervalMs - env.clock.monotonicMs();
       await env.clock.sleep(Math.max(PAUSE.firstMs, untilNextMs), signal).catch(() => undefined);
     }
+  }
+
+  /** Again and again until the bucket answers: its word is good for a moment only. One at a time; never rejects. */
+  async #askVolume(node: NodeRef, holdsVolume: () => Promise<boolean>): Promise<void> {
+    const { env } = this.#parts;
+    const { signal } = this.#closing;
+    const isClosing = (): boolean => signal.aborted;
+    if (this.#isAskingVolume) return;
+    this.#isAskingVolume = true;
+    while (this.lease.isBucketLost && !isClosing()) {
+      const asked = this.lease.moment();
+      // No answer proves nothing; the watch of the reservation gives up after some of them.
+      const isHeld = await holdsVolume().catch(() => undefined);
+      if (isHeld === true) this.lease.volumeHeld(asked);
+      if (isHeld === false && !isClosing()) {
+        this.#fail(
+          new NodeFencedError(
+            `the volume of node ${node.nodeId} is not held by its epoch ${node.nodeEpoch} any more: somebody took its log ` +
+              'over while the bucket was out of reach; this process stops and may start again',
+          ),
+        );
+        break;
+      }
+      await env.clock.sleep(ASK_VOLUME_INTERVAL_MS, signal).catch(() => undefined);
+    }
+    this.#isAskingVolume = false;
   }
 
   /** Nobody leads, or the way there is broken: it passes. What the log itself says, or a bug, does not. */

@@ -33,8 +33,6 @@ export interface ClusterNodeOptions {
   readonly nodeId: number;
   readonly internalListen: Address;
   readonly settings: Readonly<Record<string, string>>;
-  /** See {@link ClusterMemberParts}. */
-  readonly leaseOutlivesBucket: boolean;
   /** This process cannot go on. */
   readonly onFailed: (error: Error) => void;
 }
@@ -97,7 +95,6 @@ export class ClusterNode {
       link,
       follower,
       sessionTimeoutMs,
-      leaseOutlivesBucket: options.leaseOutlivesBucket,
       onFenced: onFailed,
     });
     const metadata = new FollowedMetadata({

@@ -15,6 +15,7 @@ export function exclusiveVolumes(devices: readonly BlockDevice[]): WalVolumes {
     takeOver: ({ nodeId }) =>
       Promise.reject(new ClosedError(`the log of node ${nodeId} cannot be reached from here`)),
     watch: () => () => undefined,
+    holds: () => Promise.resolve(true),
     close: () => undefined,
   };
 }

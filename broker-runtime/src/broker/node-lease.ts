@@ -5,6 +5,15 @@ const MARGIN_SHARE = 0.1;
 /** Wall and monotonic clock moved differently by more: the machine was suspended, or somebody set the clock (R9). */
 const CLOCK_JUMP_MS = 1_000;
 
+/**
+ * While the bucket is out of reach, readers are answered for so long after the volume was asked and said that it is ours.
+ * Whoever takes the volume waits a little longer before others lead ({@link VOLUME_WORD_WAIT_MS}), so that nobody reads
+ * here what is not the newest any more (I8).
+ */
+export const VOLUME_WORD_MS = 600;
+/** The same as the successor counts it: its clock may be faster by far more than clocks are. */
+export const VOLUME_WORD_WAIT_MS = 700;
+
 interface Change {
   readonly promise: Promise<undefined>;
   readonly resolve: () => void;
@@ -22,13 +31,15 @@ export interface LeaseMoment {
  *
  * While the bucket is out of reach the lease does not run out. Declaring a node dead takes an entry in the bucket, and
  * whoever can write one although we cannot read still has to get past the reservation of our volume, which decides
- * about every write anyway. Without this the loss of the bucket would stop a cluster whose logs have room for minutes.
+ * about every write anyway; readers are answered as long as the volume itself says that it is ours. Without this the loss
+ * of the bucket would stop a cluster whose logs have room for minutes.
  */
 export class NodeLease {
   readonly #clock: Clock;
   readonly #ttlMs: number;
   #renewedAt: LeaseMoment | undefined;
   #bucketLostAt: LeaseMoment | undefined;
+  #volumeHeldAt: LeaseMoment | undefined;
   #change = newChange();
   #ended: Error | undefined;
 
@@ -56,6 +67,15 @@ export class NodeLease {
     if (isNews) this.#changed();
   }
 
+  get isBucketLost(): boolean {
+    return this.#bucketLostAt !== undefined;
+  }
+
+  /** The volume was asked at `moment`, and said that this life holds it. */
+  volumeHeld(moment: LeaseMoment): void {
+    this.#volumeHeldAt = moment;
+  }
+
   /** This life of the node is over. */
   end(reason: Error): void {
     if (this.#ended !== undefined) return;
@@ -63,8 +83,19 @@ export class NodeLease {
     this.#change.reject(reason);
   }
 
+  /** What was written may be acknowledged: the medium took it. */
   isValid(): boolean {
-    return this.#ended === undefined && (this.#isFresh(this.#renewedAt) || this.#isFresh(this.#bucketLostAt));
+    return (
+      this.#ended === undefined &&
+      (this.#isFresh(this.#renewedAt, this.#ttlMs) || this.#isFresh(this.#bucketLostAt, this.#ttlMs))
+    );
+  }
+
+  /** What this node leads nobody else leads yet: what it has is the newest there is. */
+  mayAnswerReaders(): boolean {
+    if (this.#ended !== undefined) return false;
+    if (this.#isFresh(this.#renewedAt, this.#ttlMs)) return true;
+    return this.isValid() && this.#isFresh(this.#volumeHeldAt, VOLUME_WORD_MS);
   }
 
   /**
@@ -75,11 +106,11 @@ export class NodeLease {
     return this.isValid() ? true : this.#change.promise;
   }
 
-  #isFresh(moment: LeaseMoment | undefined): boolean {
+  #isFresh(moment: LeaseMoment | undefined, ttlMs: number): boolean {
     if (moment === undefined) return false;
     const passedMs = this.#clock.monotonicMs() - moment.monotonicMs;
     const jumpedMs = Math.abs(this.#clock.wallMs() - moment.wallMs - passedMs);
-    return passedMs < this.#ttlMs && jumpedMs <= CLOCK_JUMP_MS;
+    return passedMs < ttlMs && jumpedMs <= CLOCK_JUMP_MS;
   }
 
   #changed(): void {

@@ -14,6 +14,9 @@ export interface NodeLogs {
 
   /** Calls back once when this life has lost its log (T7). Returns the way to stop. */
   watch(self: NodeRef, onLost: (error: Error) => void): () => void;
+
+  /** Asks the medium whether this life may still write. Undefined: only the bucket could say. */
+  readonly holds: ((self: NodeRef) => Promise<boolean>) | undefined;
 }
 
 export interface OwnLog {

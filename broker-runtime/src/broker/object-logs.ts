@@ -54,5 +54,6 @@ export function objectLogs({ env, objects, clusterId, memory, signal }: ObjectLo
     },
     // Every acknowledgement asks the fence.
     watch: () => () => undefined,
+    holds: undefined,
   };
 }

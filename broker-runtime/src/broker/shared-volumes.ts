@@ -95,6 +95,11 @@ export function sharedVolumes(env: Env, volumes: ReadonlyMap<number, SharedVolum
       return () => watch.stop();
     },
 
+    holds: async (self) => {
+      const { holder } = await volumeOf(self.nodeId).reservation.report();
+      return holder === reservationKey(self.nodeId, self.nodeEpoch);
+    },
+
     close: () => {
       for (const { reservation } of volumes.values()) reservation.close();
     },

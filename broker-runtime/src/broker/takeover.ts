@@ -4,6 +4,7 @@ import { type Commands, type RecoveryRef, StaleRecoveryError } from '../metadata
 import type { Env } from '../ports/env.ts';
 import type { Manifest } from '../store/manifest.ts';
 import { recoverStreams, type StoreContext } from '../store/stream-store.ts';
+import { VOLUME_WORD_WAIT_MS } from './node-lease.ts';
 import type { NodeLogs } from './node-logs.ts';
 
 /** Pause before a recovery that failed is tried again: its log is not going anywhere. */
@@ -74,6 +75,8 @@ export class Takeovers {
       const fencedMs = env.clock.monotonicMs();
       const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
       const replayedMs = env.clock.monotonicMs();
+      await this.#untilSilent(fencedMs);
+      const silentMs = env.clock.monotonicMs();
       await commands.send('recovery.finish', recovery);
       env.events.info('takeover.finished', {
         nodeId: node.nodeId,
@@ -82,11 +85,20 @@ export class Takeovers {
         ...report,
         fenceMs: Math.round(fencedMs - begunMs),
         replayMs: Math.round(replayedMs - fencedMs),
-        commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
+        waitMs: Math.round(silentMs - replayedMs),
+        commitMs: Math.round(env.clock.monotonicMs() - silentMs),
       });
       await log.discard();
     } finally {
       await log.close();
     }
+  }
+
+  /** A dead node that cannot reach the bucket may answer readers for as long as the volume's last word is good for. */
+  async #untilSilent(fencedMs: number): Promise<void> {
+    const { env, logs, signal } = this.#parts;
+    if (logs.holds === undefined) return;
+    const leftMs = fencedMs + VOLUME_WORD_WAIT_MS - env.clock.monotonicMs();
+    if (leftMs > 0) await env.clock.sleep(leftMs, signal);
   }
 }

@@ -40,6 +40,9 @@ export interface WalVolumes {
   /** Calls back once when the reservation of this life is lost (T7). Returns the way to stop. */
   watch(self: NodeRef, onLost: (error: Error) => void): () => void;
 
+  /** Asks the volume whether this life holds it. Rejects when it does not say. */
+  holds(self: NodeRef): Promise<boolean>;
+
   /** Frees what is held beside devices; those are closed by whoever they were given to. */
   close(): void;
 }

@@ -75,6 +75,10 @@ export function sharedVolumes(parts: SharedVolumesParts): WalVolumes {
       const watch = watchReservation(env, reservationOf(volumeOf(self.nodeId)), key, onLost);
       return () => watch.stop();
     },
+    holds: async (self) => {
+      const { holder } = await reservationOf(volumeOf(self.nodeId)).report();
+      return holder === reservationKey(self.nodeId, self.nodeEpoch);
+    },
     close: () => undefined,
   };
 }

@@ -4,6 +4,7 @@ import { blockLogs } from './broker/block-logs.ts';
 import { ClusterNode, type ClusterStatus } from './broker/cluster-node.ts';
 import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
+import { leasedPartitions } from './broker/leased-partitions.ts';
 import { planMemory } from './broker/memory.ts';
 import { objectLogs } from './broker/object-logs.ts';
 import { partitionLoads } from './broker/partition-loads.ts';
@@ -240,11 +241,7 @@ export class Broker {
       env,
       brokerId: nodeId,
       metadata,
-      partitions: {
-        // What was ours may be somebody else's when we cannot prove that we live (3.6).
-        open: (topicId, partition) =>
-          lease.mayAnswerReaders() ? partitions.open(topicId, partition) : undefined,
-      },
+      partitions: leasedPartitions(partitions, lease),
       groups,
       admit,
       settings: settings.server,

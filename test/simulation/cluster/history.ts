@@ -70,7 +70,8 @@ export class ClusterHistory {
 
   /** A read from `offset` was refused to one who knew of `known` before he asked. */
   refused(topic: string, partition: number, known: Known, offset: number): void {
-    if (offset < greatestStart(this.#of(topic, partition)) && offset < known.end) return;
+    // Trimmed, perhaps after he asked; or nothing that he had been told of.
+    if (offset < greatestStart(this.#of(topic, partition)) || offset > known.end) return;
     this.#violate(`I8: ${topic}-${partition}: offset ${offset} was known and is out of range`);
   }
 

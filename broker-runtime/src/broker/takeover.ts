@@ -76,7 +76,7 @@ export class Takeovers {
       const report = await recoverStreams({ ...context, manifest: manifestOf(recovery) }, log.groups());
       const replayedMs = env.clock.monotonicMs();
       await this.#untilSilent(fencedMs);
-      const silentMs = env.clock.monotonicMs();
+      const waitMs = env.clock.monotonicMs() - replayedMs;
       await commands.send('recovery.finish', recovery);
       env.events.info('takeover.finished', {
         nodeId: node.nodeId,
@@ -85,8 +85,9 @@ export class Takeovers {
         ...report,
         fenceMs: Math.round(fencedMs - begunMs),
         replayMs: Math.round(replayedMs - fencedMs),
-        waitMs: Math.round(silentMs - replayedMs),
-        commitMs: Math.round(env.clock.monotonicMs() - silentMs),
+        commitMs: Math.round(env.clock.monotonicMs() - replayedMs),
+        // Of it.
+        waitMs: Math.round(waitMs),
       });
       await log.discard();
     } finally {

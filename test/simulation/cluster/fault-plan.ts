@@ -33,6 +33,8 @@ export type Step = (typeof STEPS)[number];
 const WINDOW_MS = 10_000;
 /** Below {@link DRAIN_MS} of the volumes: no write is held for longer than hosts wait for. */
 const MAX_HELD_WRITE_MS = 2_500;
+/** Nobody takes so long to read an object three times. */
+const CORRUPT_AGAIN_MS = 5_000;
 const CALM_SHARE = 0.25;
 /** Moves that are taken back while they are under way. */
 const CALLED_OFF_SHARE = 0.4;
@@ -47,6 +49,7 @@ export class FaultInjector {
   #storeChance = 0;
   #isOutage = false;
   #isCorrupting = false;
+  readonly #corruptedMs = new Map<string, number>();
   #isOver = false;
   readonly #pending: Promise<unknown>[] = [];
 
@@ -55,7 +58,7 @@ export class FaultInjector {
     this.#random = random;
     this.#kinds = kinds;
     this.#leastPaceMs = leastPaceMs;
-    world.storeFaults = (operation) => this.#storeFault(operation);
+    world.storeFaults = (operation, key) => this.#storeFault(operation, key);
   }
 
   async run(forMs: number): Promise<void> {
@@ -245,17 +248,24 @@ export class FaultInjector {
     });
   }
 
-  #storeFault(operation: StoreOperation): StoreFault | undefined {
+  #storeFault(operation: StoreOperation, key: string): StoreFault | undefined {
     if (this.#isOutage) return { kind: 'fail' };
     if (this.#storeChance === 0 || !this.#random.chance(this.#storeChance)) return undefined;
     if (operation === 'get') {
-      // What reads back damaged three times counts as damaged where it is stored (3.7): it never does here.
       this.#isCorrupting = !this.#isCorrupting && this.#random.chance(0.2);
-      return { kind: this.#isCorrupting ? 'corrupt' : 'fail' };
+      return { kind: this.#isCorrupting && this.#mayCorrupt(key) ? 'corrupt' : 'fail' };
     }
     if (operation === 'put' && this.#random.chance(0.1)) return { kind: 'conflict' };
     if (this.#random.chance(0.3)) return { kind: 'land-late', afterMs: this.#random.between(1, 8_000) };
     return { kind: this.#random.chance(0.5) ? 'lose-answer' : 'fail' };
+  }
+
+  /** What reads back damaged three times counts as damaged where it is stored (3.7): it never does here. */
+  #mayCorrupt(key: string): boolean {
+    const nowMs = this.#world.clock.monotonicMs();
+    if (nowMs - (this.#corruptedMs.get(key) ?? -Infinity) < CORRUPT_AGAIN_MS) return false;
+    this.#corruptedMs.set(key, nowMs);
+    return true;
   }
 
   #count(kind: FaultKind): void {

@@ -36,7 +36,8 @@ export class Instance {
     this.model = model;
     this.#process = machine;
     this.#imds = imds;
-    this.ended = once(machine, 'exit').then(([status]) => {
+    // 'exit' may come before the last of its lines.
+    this.ended = once(machine, 'close').then(([status]) => {
       imds.closeAllConnections();
       imds.close();
       return status as number | null;

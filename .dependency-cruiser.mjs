@@ -10,7 +10,7 @@ const FLOORS = [
   ['agent'],
   ['broker'],
   ['server'],
-  ['controller', 'coordinator'],
+  ['controller', 'coordinator', 'promotion'],
   ['metadata', 'log'],
   ['store'],
   ['wal', 'rpc'],

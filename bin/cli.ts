@@ -1,7 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import type { ClampOptions } from './clamp-offsets.ts';
 import type { DoctorOptions } from './doctor.ts';
 import type { CostOptions } from './environment-commands.ts';
+import type { PromoteOptions } from './promote.ts';
 import { parsePhases } from '../drills/drill.ts';
 import { parseLimit } from '../drills/report/budget.ts';
 import {
@@ -10,6 +12,7 @@ import {
   parseAmount,
   parseBytes,
   parseCount,
+  parseGeneration,
   parsePort,
   parseSetting,
   parseStore,
@@ -29,6 +32,14 @@ function checked<T>(parse: (text: string) => T): (text: string) => T {
     }
   };
 }
+
+const storeOption = (what: string): Option =>
+  new Option('--store <dir|s3://bucket/prefix>', what).argParser(checked(parseStore));
+const endpointOption = (): Option =>
+  new Option('--store-endpoint <url>', 'S3-compatible server instead of AWS');
+const regionOption = (): Option => new Option('--store-region <region>', 'region of the bucket');
+const generationOption = (what: string): Option =>
+  new Option('--generation <n>', what).default(0).argParser(checked(parseGeneration));
 
 const program = new Command('millrace').description(
   'Kafka in your own AWS account. On this machine: a cluster to try, to test against and to rehearse failures with.',
@@ -62,12 +73,14 @@ program
   .option('--host <host>', 'address to listen on and to tell clients', '127.0.0.1')
   .option('--data <dir>', 'folder for everything that is kept', '.millrace')
   .addOption(
-    new Option('--store <dir|s3://bucket/prefix>', 'where data lives: a folder, or a bucket')
-      .default(undefined, 'the folder `objects` in --data')
-      .argParser(checked(parseStore)),
+    storeOption('where data lives: a folder, or a bucket').default(
+      undefined,
+      'the folder `objects` in --data',
+    ),
   )
-  .option('--store-endpoint <url>', 'S3-compatible server instead of AWS')
-  .option('--store-region <region>', 'region of the bucket')
+  .addOption(endpointOption())
+  .addOption(regionOption())
+  .addOption(generationOption('how often the cluster was promoted (see `millrace promote`)'))
   .addOption(
     new Option(
       '--wal <path,...>',
@@ -212,6 +225,45 @@ by three tenths of the mean and by a twentieth of a core. auto.leader.rebalance.
   .action(async (options: BalanceCommandOptions) => {
     const { balance } = await import('../twin/balance.ts');
     process.exit(await balance(options));
+  });
+
+program
+  .command('promote')
+  .description('after the loss of a region: make a cluster of the copy of its bucket')
+  .addOption(storeOption('the copy: the bucket in the other region, or a folder'))
+  .addOption(endpointOption())
+  .addOption(regionOption())
+  .addOption(
+    generationOption('which generation to promote, if the copy is of a cluster that was promoted before'),
+  )
+  .option('--plan', 'a dry run: say what would be kept and given up', false)
+  .option('--accept-loss', 'give up more than a minute of what was replicated', false)
+  .option('--json', 'the report as JSON on standard output', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  millrace promote --store s3://my-bucket-replica --store-region us-west-2 --plan
+  millrace promote --store s3://my-bucket-replica --store-region us-west-2
+
+Objects are replicated in no particular order, so the newest metadata may name data that has not arrived. The cluster goes
+on from the newest moment of which everything is there. What brokers had not uploaded yet is lost with their volumes.
+Before: make sure that no broker of the lost region runs. docs/recovery.md has every step.`,
+  )
+  .action(async (options: PromoteOptions) => {
+    const { promoteCommand } = await import('./promote.ts');
+    await promoteCommand(options);
+  });
+
+program
+  .command('clamp-offsets')
+  .description('after a promotion: set offsets that groups committed past the end of a partition to that end')
+  .requiredOption('--bootstrap <host:port,...>', 'brokers of the promoted cluster')
+  .option('--plan', 'a dry run: only show them', false)
+  .option('--json', 'the offsets as JSON on standard output', false)
+  .action(async (options: ClampOptions) => {
+    const { clampOffsets } = await import('./clamp-offsets.ts');
+    process.exitCode = await clampOffsets(options);
   });
 
 const amount = (flags: string, what: string, standard: number): Option =>

@@ -46,7 +46,7 @@ function questions(environment: ResolvedEnvironment): Question[] {
     { check: 'quotas', ask: () => quotas(new ServiceQuotasClient(options), environment) },
     {
       check: 'bucket',
-      ask: () => bucket(new S3Client(options), environment.data.bucketName),
+      ask: () => bucket(new S3Client(options), environment.data),
     },
     { check: 'bootstrap', ask: () => bootstrapped(environment.account, environment.region) },
     ...(recovery === undefined
@@ -146,13 +146,18 @@ async function quotas(client: ServiceQuotasClient, environment: ResolvedEnvironm
   });
 }
 
-async function bucket(client: S3Client, Bucket: string): Promise<Answer[]> {
+async function bucket(
+  client: S3Client,
+  { bucketName: Bucket, generation }: ResolvedEnvironment['data'],
+): Promise<Answer[]> {
   try {
     await client.send(new HeadBucketCommand({ Bucket }));
   } catch (error) {
     switch (statusOf(error)) {
       case 404:
-        return [['ok', `${Bucket} is free, and will be made`]];
+        return generation === 0
+          ? [['ok', `${Bucket} is free, and will be made`]]
+          : [['problem', `${Bucket} does not exist, and data.promoted says that it does`]];
       case 403:
         return [['problem', `${Bucket} belongs to somebody else, or to you without access: data.bucketName`]];
       default:

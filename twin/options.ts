@@ -1,4 +1,6 @@
+import path from 'node:path';
 import { MillraceError } from '../broker-runtime/src/base/errors.ts';
+import type { BrokerConfig } from '../broker-runtime/src/main/broker-config.ts';
 
 /** An option on the command line that cannot be used as given: what, got, allowed. */
 export class OptionError extends MillraceError {
@@ -13,6 +15,12 @@ export function parsePort(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) throw new OptionError(`got "${text}", allowed: 0 to 65535`);
   return port;
+}
+
+/** Which generation of the cluster: see `millrace promote`. */
+export function parseGeneration(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new OptionError(`got "${text}", allowed: a whole number from 0 on`);
+  return Number(text);
 }
 
 /** As many as there are letters for zones that people tell apart, and processes that a big machine bears. */
@@ -70,4 +78,28 @@ export function parseAmount(text: string): number {
   if (!/^\d+(\.\d+)?$/.test(text))
     throw new OptionError(`got "${text}", allowed: a number, such as 10 or 0.5`);
   return Number(text);
+}
+
+/** The options of commands that open an object store. */
+export interface StoreOptions {
+  readonly store?: StoreLocation;
+  readonly storeEndpoint?: string;
+  readonly storeRegion?: string;
+  readonly generation: number;
+}
+
+/** `standard` is the folder that is meant when none is named. */
+export function storeConfig(
+  { store, storeEndpoint: endpoint, storeRegion: region, generation }: StoreOptions,
+  standard: string,
+): BrokerConfig['store'] {
+  const location = store ?? { kind: 'files', directory: standard };
+  if (location.kind === 'files')
+    return { kind: 'files', directory: path.resolve(location.directory), generation };
+  return {
+    ...location,
+    generation,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+  };
 }

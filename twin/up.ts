@@ -4,7 +4,7 @@ import { messageOf, MillraceError } from '../broker-runtime/src/base/errors.ts';
 import { type BrokerConfig, type RunningBroker, runBroker } from '../broker-runtime/src/main.ts';
 import type { TlsCredentials } from '../broker-runtime/src/ports/network.ts';
 import { checkDataFolder, type ClusterPlan } from './layout.ts';
-import { OptionError, type StoreLocation } from './options.ts';
+import { OptionError, storeConfig, type StoreOptions } from './options.ts';
 import { liveLine, printer, untilSignal } from './output.ts';
 import { formatStatus } from './status-line.ts';
 import { upCluster } from './up-cluster.ts';
@@ -19,15 +19,12 @@ const DEFAULTS = {
 };
 
 /** The options of `millrace up`, as parsed. */
-export interface UpOptions {
+export interface UpOptions extends StoreOptions {
   readonly zones: number;
   readonly brokersPerZone: number;
   readonly port: number;
   readonly host: string;
   readonly data: string;
-  readonly store?: StoreLocation;
-  readonly storeEndpoint?: string;
-  readonly storeRegion?: string;
   readonly wal?: readonly string[];
   readonly walKind: 'block' | 'object';
   readonly walSize?: number;
@@ -59,7 +56,7 @@ function clusterPlan(options: UpOptions): ClusterPlan {
     host,
     port,
     dataDir: path.resolve(options.data),
-    store: storeConfig(options),
+    store: storeConfig(options, path.join(options.data, 'objects')),
     walFileBytes: options.walSize ?? DEFAULTS.cluster.walFileBytes,
     walKind: options.walKind,
     acceptWalLoss: options.acceptWalLoss,
@@ -101,7 +98,7 @@ function brokerConfig(options: UpOptions): BrokerConfig {
     host: options.host,
     port: options.port,
     dataDir,
-    store: storeConfig(options),
+    store: storeConfig(options, path.join(options.data, 'objects')),
     walPaths: (options.wal ?? [path.join(dataDir, 'wal')]).map((file) => path.resolve(file)),
     walFileBytes: options.walSize ?? DEFAULTS.single.walFileBytes,
     walKind: options.walKind,
@@ -109,17 +106,6 @@ function brokerConfig(options: UpOptions): BrokerConfig {
     ...tlsOf(options),
     memoryBytes: options.memory ?? DEFAULTS.single.memoryBytes,
     settings: options.set,
-  };
-}
-
-function storeConfig(options: UpOptions): BrokerConfig['store'] {
-  const { storeEndpoint: endpoint, storeRegion: region } = options;
-  const location = options.store ?? { kind: 'files', directory: path.join(options.data, 'objects') };
-  if (location.kind === 'files') return { kind: 'files', directory: path.resolve(location.directory) };
-  return {
-    ...location,
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
   };
 }
 

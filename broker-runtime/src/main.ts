@@ -2,12 +2,10 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DirectBlockDevice } from './adapters/direct-block-device.ts';
-import { FileObjectStore } from './adapters/file-object-store.ts';
 import { lockFolder } from './adapters/folder-lock.ts';
 import { letHeapGrow } from './adapters/heap-growth.ts';
 import type { LineEventsOptions } from './adapters/line-events.ts';
 import { NvmeReservation } from './adapters/nvme-reservation.ts';
-import { S3ObjectStore } from './adapters/s3-object-store.ts';
 import { SharedDeviceVolume } from './adapters/shared-device-volume.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
@@ -17,8 +15,10 @@ import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import { sharedVolumes } from './broker/shared-volumes.ts';
 import type { WalVolumes } from './broker/wal-volume.ts';
-import type { BrokerConfig, FileStoreConfig, S3StoreConfig } from './main/broker-config.ts';
+import type { BrokerConfig } from './main/broker-config.ts';
+import { openGeneration } from './main/generation.ts';
 import { reportLoad } from './main/load-reports.ts';
+import { openObjects } from './main/open-objects.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import { LimitedEvents } from './ports/limited-events.ts';
@@ -64,13 +64,14 @@ export async function runBroker(
     const realObjects = await openObjects(env, config.store);
     const objects = surroundings.objects?.(realObjects) ?? realObjects;
     opened.push(() => objects.close());
+    const cluster = await openGeneration(env, objects, config.store.generation);
     const volumes = await openVolumes(env, config, opened);
     const disturbed = surroundings.network ?? ((real: Network) => real);
     const tcp = new TcpNetwork();
     const network = disturbed(tcp);
     const clientNetwork = config.tls === undefined ? network : disturbed(tlsNetwork(env, tcp, config.tls));
     const broker = await Broker.start(
-      { env, objects, volumes, network, clientNetwork },
+      { env, objects: cluster, volumes, network, clientNetwork },
       {
         nodeId: config.nodeId,
         listen: { host: config.host, port: config.port },
@@ -148,11 +149,6 @@ function sharedVolume(env: Env, volume: string, walFileBytes: number): SharedVol
   }
   mkdirSync(path.dirname(volume), { recursive: true });
   return new SharedFileVolume(env, volume, walFileBytes);
-}
-
-async function openObjects(env: Env, store: FileStoreConfig | S3StoreConfig): Promise<ObjectStore> {
-  if (store.kind === 'files') return FileObjectStore.open(env, store.directory);
-  return new S3ObjectStore(env, store);
 }
 
 const USAGE = `usage: millrace-broker CONFIG.json          one broker (BrokerConfig in broker-runtime/src/main)

@@ -80,6 +80,14 @@ export interface WalOptions {
 export interface DataOptions {
   /** @default - millrace-NAME-ACCOUNT-REGION */
   readonly bucketName?: string;
+  /**
+   * The bucket is there already: the copy of a lost region's, made a cluster by `millrace promote`. It stays with the stack
+   * that made it. Needs `bucketName`. @default - a new bucket
+   */
+  readonly promoted?: {
+    /** What `millrace promote` said. */
+    readonly generation: number;
+  };
   /** Days that overwritten and deleted versions of objects are kept, and paid for. @default 7 */
   readonly noncurrentDays?: number;
   /** What becomes of bucket and volumes when their stack is deleted. @default 'retain' */

@@ -25,6 +25,8 @@ export interface ResolvedEnvironment {
   readonly wal: { readonly kind: 'block-shared' | 'object'; readonly sizeGiB: number; readonly iops: number };
   readonly data: {
     readonly bucketName: string;
+    /** 0: the bucket is made by the storage stack. */
+    readonly generation: number;
     readonly noncurrentDays: number;
     readonly removal: 'retain' | 'destroy';
   };
@@ -98,6 +100,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     wal: { ...DEFAULT_WAL, ...environment.wal },
     data: {
       bucketName: environment.data?.bucketName ?? `millrace-${name}-${account}-${region}`,
+      generation: environment.data?.promoted?.generation ?? 0,
       noncurrentDays: environment.data?.noncurrentDays ?? DEFAULT_NONCURRENT_DAYS,
       removal: environment.data?.removal ?? 'retain',
     },

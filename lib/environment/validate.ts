@@ -212,6 +212,7 @@ function checkData({ environment, report, within, matches }: Checks): void {
       'data goes with the stack only when both keys say so: write the name, or remove `removal`',
     );
   }
+  if (data.promoted !== undefined) checkPromoted(data.promoted.generation, environment, report);
   if (recovery !== undefined) {
     matches(
       'RecoveryRegion',
@@ -239,6 +240,31 @@ function checkData({ environment, report, within, matches }: Checks): void {
       new RegExp(`^arn:aws[a-z-]*:sns:${region}:\\d{12}:.+$`),
       `the ARN of an SNS topic in ${region}`,
       'make one there, or leave alarms out',
+    );
+  }
+}
+
+/** A bucket that another stack made: this one can name it and no more. */
+function checkPromoted(generation: number, { data, recovery }: Environment, report: Checks['report']): void {
+  if (!Number.isInteger(generation) || generation < 1) {
+    report(
+      'Generation',
+      'data.promoted.generation',
+      generation,
+      'a whole number from 1 on',
+      'the one that `millrace promote` said',
+    );
+  }
+  if (data?.bucketName === undefined) {
+    report('PromotedBucket', 'data.bucketName', undefined, 'the name of the promoted bucket', 'write it');
+  }
+  if (recovery !== undefined) {
+    report(
+      'PromotedRecovery',
+      'recovery',
+      recovery.region,
+      'none with data.promoted',
+      'the bucket belongs to the stack that made it: set its replication there or by hand',
     );
   }
 }
@@ -406,7 +432,7 @@ function checkProd({ environment, report }: Checks): void {
   if (data?.removal === 'destroy') {
     report('ProdDestroy', 'data.removal', 'destroy', '"retain" in prod', 'remove `removal`');
   }
-  if (recovery === undefined) {
+  if (recovery === undefined && data?.promoted === undefined) {
     report('ProdRecovery', 'recovery', undefined, 'a second region in prod', 'add recovery: { region }');
   }
   if (alarms === undefined) {

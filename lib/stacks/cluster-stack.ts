@@ -60,6 +60,7 @@ export class ClusterStack extends Stack {
       cluster: name,
       region: this.region,
       bucket: data.bucketName,
+      ...(data.generation > 0 ? { generation: data.generation } : {}),
       walKind: wal.kind,
       slots: slotsOf(environment),
       groups,

@@ -1,6 +1,6 @@
 import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { StreamBucket } from '../constructs/stream-bucket.ts';
+import { type IStreamBucket, StreamBucket } from '../constructs/stream-bucket.ts';
 import { WalVolumes } from '../constructs/wal-volumes.ts';
 import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
 import { replicaBucketName } from './recovery-stack.ts';
@@ -11,7 +11,7 @@ export interface StorageStackProps extends StackProps {
 
 /** Everything that holds data: it changes rarely, and other stacks know it by name and tag, never by reference. */
 export class StorageStack extends Stack {
-  readonly bucket: StreamBucket;
+  readonly bucket: IStreamBucket;
   /** Undefined with the object WAL. */
   readonly volumes: WalVolumes | undefined;
 
@@ -19,20 +19,23 @@ export class StorageStack extends Stack {
     super(scope, id, props);
     const { environment } = props;
     const { name, data, recovery, wal } = environment;
-    this.bucket = new StreamBucket(this, 'Streams', {
-      bucketName: data.bucketName,
-      noncurrentFor: Duration.days(data.noncurrentDays),
-      removal: data.removal,
-      ...(recovery === undefined
-        ? {}
-        : {
-            replica: {
-              bucketName: replicaBucketName(environment),
-              storageClass: recovery.storageClass,
-              timeControl: recovery.replicationTimeControl,
-            },
-          }),
-    });
+    this.bucket =
+      data.generation > 0
+        ? StreamBucket.fromBucketName(this, 'Streams', data.bucketName)
+        : new StreamBucket(this, 'Streams', {
+            bucketName: data.bucketName,
+            noncurrentFor: Duration.days(data.noncurrentDays),
+            removal: data.removal,
+            ...(recovery === undefined
+              ? {}
+              : {
+                  replica: {
+                    bucketName: replicaBucketName(environment),
+                    storageClass: recovery.storageClass,
+                    timeControl: recovery.replicationTimeControl,
+                  },
+                }),
+          });
     this.volumes =
       wal.kind === 'object'
         ? undefined

@@ -57,6 +57,16 @@ describe('an environment', () => {
     ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy' } }],
     ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy', confirmDestroy: 'prod' } }],
     ['BucketName', 'data.bucketName', { data: { bucketName: 'My_Bucket' } }],
+    ['PromotedBucket', 'data.bucketName', { data: { promoted: { generation: 1 } } }],
+    ['Generation', 'data.promoted.generation', { data: { bucketName: 'copy', promoted: { generation: 0 } } }],
+    [
+      'PromotedRecovery',
+      'recovery',
+      {
+        data: { bucketName: 'copy', promoted: { generation: 1 } },
+        recovery: { region: 'us-west-2' },
+      },
+    ],
     ['RecoveryRegionSame', 'recovery.region', { recovery: { region: 'eu-central-1' } }],
     ['Cidr', 'network.cidr', { network: { cidr: '10.0.0.0/24' } }],
     ['Cidr', 'network.cidr', { network: { cidr: '10.0.0.256/16' } }],

@@ -7,6 +7,7 @@ import { environments } from '../../environments/index.ts';
 import type { Environment } from '../../lib/environment/environment.ts';
 import { Millrace } from '../../lib/millrace.ts';
 import { TempDir } from '../harness/temp-dir.ts';
+import { instanceConfigOf } from '../harness/user-data.ts';
 
 const cdkJson = JSON.parse(readFileSync('cdk.json', 'utf8')) as { context: Record<string, unknown> };
 const dir = new TempDir();
@@ -320,4 +321,21 @@ describe('the whole template of each stack of prod', () => {
       expect(stable(prod[stack])).toMatchSnapshot();
     },
   );
+});
+
+describe('a promoted bucket', () => {
+  test('is named and not made, and tells every instance its generation', () => {
+    const { dev: example } = environments;
+    if (example === undefined) throw new Error('no such example');
+    const promoted = stacksOf({
+      ...example,
+      name: 'second',
+      data: { bucketName: 'millrace-prod-replica', promoted: { generation: 1 } },
+    });
+    promoted.storage.resourceCountIs('AWS::S3::Bucket', 0);
+    promoted.storage.resourceCountIs('AWS::EC2::Volume', 3);
+    const config = instanceConfigOf(promoted.cluster.toJSON());
+    expect(config).toMatchObject({ bucket: 'millrace-prod-replica', generation: 1 });
+    expect(instanceConfigOf(dev.cluster.toJSON())).not.toHaveProperty('generation');
+  });
 });

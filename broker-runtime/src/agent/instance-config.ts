@@ -10,6 +10,8 @@ export interface InstanceConfig {
   readonly region: string;
   /** Of the data bucket; the cluster is all of it. */
   readonly bucket: string;
+  /** How often the cluster was promoted in a copy of its bucket. Absent: never. */
+  readonly generation?: number;
   readonly walKind: 'block-shared' | 'object';
   readonly slots: readonly SlotConfig[];
   /** The Auto Scaling group of each zone, by zone name. */
@@ -77,6 +79,10 @@ export function parseInstanceConfig(text: string): InstanceConfig {
     if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65_535) {
       refuse(name, port, '0 to 65535');
     }
+  }
+  const { generation = 0 } = config;
+  if (typeof generation !== 'number' || !Number.isInteger(generation) || generation < 0) {
+    refuse('generation', generation, 'a whole number from 0 on');
   }
   if (config.walKind !== 'block-shared' && config.walKind !== 'object') {
     refuse('walKind', config.walKind, 'block-shared or object');

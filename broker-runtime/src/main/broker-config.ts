@@ -31,16 +31,21 @@ export interface BrokerConfig {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-export interface FileStoreConfig {
+export interface FileStoreConfig extends Generation {
   readonly kind: 'files';
   readonly directory: string;
 }
 
-export interface S3StoreConfig {
+export interface S3StoreConfig extends Generation {
   readonly kind: 's3';
   readonly bucket: string;
   readonly prefix: string;
   /** An S3-compatible server instead of AWS. */
   readonly endpoint?: string;
   readonly region?: string;
+}
+
+interface Generation {
+  /** How often the cluster was promoted in a copy of its bucket. Default 0. */
+  readonly generation?: number;
 }

@@ -23,6 +23,7 @@ import {
 } from '../agent/instance-config.ts';
 import type { BrokerLaunch } from '../ports/broker-process.ts';
 import type { BrokerConfig } from './broker-config.ts';
+import { inGeneration } from './generation.ts';
 
 /** systemd makes it and says where (StateDirectory). */
 const STATE_FOLDER = process.env['STATE_DIRECTORY'] ?? '/var/lib/millrace';
@@ -39,10 +40,10 @@ const MEMORY_SHARE = 0.4;
 export async function runAgent(configFile: string, program: string): Promise<number> {
   const config = parseInstanceConfig(readFileSync(configFile, 'utf8'));
   const env = systemEnv();
-  const { region, bucket, dns } = config;
+  const { region, bucket, generation = 0, dns } = config;
   mkdirSync(STATE_FOLDER, { recursive: true });
   const endpoint = process.env['AWS_ENDPOINT_URL_S3'];
-  const store = { bucket, prefix: '', region, ...(endpoint === undefined ? {} : { endpoint }) };
+  const store = { bucket, prefix: '', generation, region, ...(endpoint === undefined ? {} : { endpoint }) };
   const agent = new Agent(
     {
       env,
@@ -58,7 +59,7 @@ export async function runAgent(configFile: string, program: string): Promise<num
         folder: RUNTIME_FOLDER,
         configOf: (launch) => brokerConfig(config, launch, { kind: 's3', ...store }),
       }),
-      objects: new S3ObjectStore(env, store),
+      objects: inGeneration(new S3ObjectStore(env, store), generation),
     },
     config,
   );

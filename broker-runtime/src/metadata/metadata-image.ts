@@ -150,6 +150,30 @@ export class MetadataImage implements Image {
     }
   }
 
+  /**
+   * The cluster goes on elsewhere without its nodes (protocol 3.9): none lives, no partition is on its way, and epochs and
+   * producer ids begin so far on that nothing the lost cluster decided unseen is decided again.
+   */
+  promote({
+    leaderEpochs,
+    producerIds,
+  }: {
+    readonly leaderEpochs: number;
+    readonly producerIds: number;
+  }): void {
+    const gone = { state: 'clean', logNeeded: false, endpoint: undefined, recovery: undefined } as const;
+    for (const [nodeId, node] of this.brokers) this.brokers.set(nodeId, { ...node, ...gone });
+    for (const { topic, settings } of [...this.#topics.values()]) {
+      const partitions = topic.partitions.map((partition) => ({
+        ...partition,
+        leaderEpoch: partition.leaderEpoch + leaderEpochs,
+        movingTo: undefined,
+      }));
+      this.#putTopic({ ...topic, partitions }, settings);
+    }
+    this.nextProducerId += producerIds;
+  }
+
   /** What changed since this was asked last, for those who must act on it. */
   takeChanges(): MetadataChange {
     const { created, deleted, changed, brokers } = this.#changes;

@@ -21,6 +21,8 @@ export class ManifestImage implements Image {
   readonly kind = 1;
   nextStreamId = 1;
   nextObjectId = 1;
+  /** When the newest dated record since the last snapshot was decided, by the clock of who decided it. */
+  decidedAtWallMs: number | undefined;
   readonly streams = new Map<number, StreamEntry>();
   readonly #objects = new Map<number, ObjectEntry>();
   readonly #prepared = new Set<number>();
@@ -33,6 +35,16 @@ export class ManifestImage implements Image {
   object(objectId: number): ObjectRecord | undefined {
     const entry = this.#objects.get(objectId);
     return entry === undefined ? undefined : recordOf(objectId, entry);
+  }
+
+  /** Every object that has an id, in the order of ids. */
+  *objects(): Iterable<ObjectRecord> {
+    for (const [objectId, entry] of this.#objects) yield recordOf(objectId, entry);
+  }
+
+  /** Leaves out ids that others may have given out, unseen. */
+  skipObjectIds(count: number): void {
+    this.nextObjectId += count;
   }
 
   /** Prepared objects whose deadline is at or before `nowWallMs`. */
@@ -52,6 +64,7 @@ export class ManifestImage implements Image {
 
   apply(bytes: Uint8Array): void {
     const record = decodeRecord(bytes);
+    if ('atWallMs' in record) this.decidedAtWallMs = record.atWallMs;
     switch (record.type) {
       case 'streams-created':
         invariant(record.firstStreamId === this.nextStreamId, 'I5', 'stream ids are never reused', record);
@@ -117,6 +130,7 @@ export class ManifestImage implements Image {
   clear(): void {
     this.nextStreamId = 1;
     this.nextObjectId = 1;
+    this.decidedAtWallMs = undefined;
     this.streams.clear();
     this.#objects.clear();
     this.#prepared.clear();

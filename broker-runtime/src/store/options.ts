@@ -103,7 +103,7 @@ export const DEFAULT_STORE_OPTIONS: StoreOptions = {
 
   garbageIntervalMs: MINUTE_MS,
   /** From destroyed to deleted: readers that hold a range of the moment before finish in peace. */
-  deleteDelayMs: 10 * MINUTE_MS,
+  deleteDelayMs: 30 * MINUTE_MS,
   /** A scrub deletes objects nobody knows when they are older: far beyond any upload that is still under way. */
   orphanAgeMs: 48 * HOUR_MS,
   /** `close` gives up uploading after this: the rest stays in the WAL and is replayed by the next start. */

@@ -74,22 +74,33 @@ export async function findFloor(env: Env, store: RetryingStore): Promise<Floor |
 export async function openFloor(env: Env, store: RetryingStore, writer: string): Promise<Floor> {
   const found = await findFloor(env, store);
   if (found !== undefined) return found;
-  const fresh: Floor = {
-    format: FORMAT,
+  // Another process, or an earlier try of this put, may have created it: read what is there.
+  await foundFloor(env, store, {
     clusterId: newClusterId(env),
     writer,
     epoch: 0,
-    uuid: env.random.uuid(),
-    counter: 0,
     sequence: 0,
     snapshot: null,
-    moves: [],
-  };
-  // Rejected means another process, or an earlier try of this put, created it: read what is there.
-  await store.put(FLOOR_KEY, encodeFloor(fresh), { kind: 'absent' });
+  });
   const created = await findFloor(env, store);
   if (created === undefined) throw vanished();
   return created;
+}
+
+/** Creates the floor and with it a cluster. @returns false when another one was there before */
+export async function foundFloor(
+  env: Env,
+  store: RetryingStore,
+  first: Pick<Floor, 'clusterId' | 'writer' | 'epoch' | 'sequence' | 'snapshot'>,
+): Promise<boolean> {
+  const { clusterId, writer, epoch, sequence, snapshot } = first;
+  const uuid = env.random.uuid();
+  const named = { format: FORMAT, clusterId, writer, epoch, uuid };
+  const floor: Floor = { ...named, counter: 0, sequence, snapshot, moves: [] };
+  const { outcome } = await store.put(FLOOR_KEY, encodeFloor(floor), { kind: 'absent' });
+  if (outcome === 'committed') return true;
+  // Our own uuid there: only the answer to an earlier try was lost (P1).
+  return (await readFloor(env, store))?.floor.uuid === uuid;
 }
 
 /**

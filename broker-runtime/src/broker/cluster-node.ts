@@ -1,7 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { ControllerSeat } from '../controller/controller-seat.ts';
 import { controllerHandlers } from '../controller/controller-service.ts';
-import type { NodeRef } from '../metadata/cluster-metadata.ts';
+import type { NodeRef, Partition } from '../metadata/cluster-metadata.ts';
 import type { RecoveryRef } from '../metadata/commands.ts';
 import { FollowedMetadata } from '../metadata/followed-metadata.ts';
 import { manifestChanges } from '../metadata/manifest-changes.ts';
@@ -22,6 +22,8 @@ import { ControllerLink } from './controller-link.ts';
 const FIRST_LOG_PAUSE = { firstMs: 20, maxMs: 500 };
 /** How often a broker that wants to leave looks whether it leads nothing any more. */
 const DRAIN_POLL_MS = 20;
+/** What it is given after that goes to the others when it leaves, and waits for as long as that takes. */
+const DRAIN_ROUNDS_MAX = 8;
 
 export interface ClusterNodeWorld {
   readonly env: Env;
@@ -157,18 +159,35 @@ export class ClusterNode {
     return new FollowedManifest(this.#images.manifest, manifestChanges(this.member.commands, recovery));
   }
 
-  /** Gives all partitions away; resolves when others lead them. At once when nobody else is there. */
+  /**
+   * Gives all partitions away; resolves when others lead them. At once when nobody else is there. Until it has left, a
+   * node may be given more, by a new topic or by the death of another: then once more.
+   */
   async drain(): Promise<void> {
-    await this.member.commands.send('node.drain', {});
-    const isMoving = (): boolean => {
-      for (const { partitions } of this.metadata.topics()) {
-        for (const { leaderId, movingTo } of partitions) {
-          if (leaderId === this.#nodeId && movingTo !== undefined) return true;
-        }
+    for (let round = 0; round < DRAIN_ROUNDS_MAX; round++) {
+      await this.member.commands.send('node.drain', {});
+      while (this.#leadsAny(({ movingTo }) => movingTo !== undefined)) {
+        await this.#env.clock.sleep(DRAIN_POLL_MS);
       }
-      return false;
-    };
-    while (isMoving()) await this.#env.clock.sleep(DRAIN_POLL_MS);
+      if (!this.#hasNeighbours() || !this.#leadsAny(() => true)) return;
+    }
+  }
+
+  #leadsAny(such: (partition: Partition) => boolean): boolean {
+    for (const { partitions } of this.metadata.topics()) {
+      for (const partition of partitions) {
+        if (partition.leaderId === this.#nodeId && such(partition)) return true;
+      }
+    }
+    return false;
+  }
+
+  #hasNeighbours(): boolean {
+    for (const broker of this.metadata.brokers()) {
+      if (broker.nodeId !== this.#nodeId && broker.state === 'active' && broker.endpoint !== undefined)
+        return true;
+    }
+    return false;
   }
 
   /** Nothing that is needed is in this node's WAL any more: its slot is free. */

@@ -236,6 +236,7 @@ export class Broker {
         const log = await partitions.open(topicId, partition);
         return log === undefined ? undefined : new PartitionOffsetsLog(log, env.clock, admit);
       },
+      mayAnswerReaders: () => lease.mayAnswerReaders(),
     });
     const services: Services = {
       env,

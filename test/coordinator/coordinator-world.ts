@@ -39,6 +39,8 @@ export class CoordinatorWorld {
   readonly logs = new Map<number, Partition>();
   /** Appends become durable at once. */
   autoSettle = true;
+  /** False: the lease ran out, and another node may coordinate the groups already. */
+  mayAnswerReaders = true;
   /** Thrown by the next opening of a log. */
   openError: Error | undefined;
   #waiting: (() => void)[] | undefined;
@@ -62,6 +64,7 @@ export class CoordinatorWorld {
       brokerId: BROKER_ID,
       metadata: this.topics,
       openLog: (topicId, index) => this.#openLog(topicId, index),
+      mayAnswerReaders: () => this.mayAnswerReaders,
     });
   }
 

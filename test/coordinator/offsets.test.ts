@@ -54,6 +54,17 @@ describe('a commit', () => {
     expect(committed(world)).toBe(2);
   });
 
+  test('stale-coordinator: is not told by a node whose lease ran out; members still hear of their group', async () => {
+    const world = await CoordinatorWorld.start();
+    const [member] = await stableGroup(world);
+    await commit(world, { memberId: member?.memberId ?? '', generationId: 1, offset: 42 });
+    world.mayAnswerReaders = false;
+    expect(world.coordinator.offsetsOf(GROUP)).toBe(Errors.NOT_COORDINATOR);
+    expect(heartbeat(world, { memberId: member?.memberId ?? '', generationId: 1 })).toBe(Errors.NONE);
+    world.mayAnswerReaders = true;
+    expect(committed(world)).toBe(42);
+  });
+
   test('counts as a heartbeat', async () => {
     const world = await CoordinatorWorld.start();
     const [member] = await stableGroup(world);

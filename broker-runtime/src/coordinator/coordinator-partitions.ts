@@ -17,6 +17,12 @@ export interface CoordinatorOptions {
   readonly metadata: Pick<ClusterMetadata, 'topicByName' | 'createTopics' | 'onChange'>;
   /** The log of one partition of `__consumer_offsets`; undefined when this broker does not lead it. */
   readonly openLog: (topicId: string, partition: number) => Promise<OffsetsLog | undefined>;
+  /**
+   * Whether what is known here is still the newest: false when this node cannot prove any more that it leads (3.6). What
+   * is written needs no such question, because it has to become durable; members are answered, because a group that is
+   * elsewhere has them join again there.
+   */
+  readonly mayAnswerReaders: () => boolean;
 }
 
 /** A partition this broker leads, from the moment it is to be loaded. */

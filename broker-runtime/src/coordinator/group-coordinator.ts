@@ -46,10 +46,12 @@ const NO_BYTES = new Uint8Array(0);
 export class GroupCoordinator {
   readonly config: GroupConfig;
   readonly #partitions: CoordinatorPartitions;
+  readonly #mayAnswerReaders: () => boolean;
 
   constructor(options: CoordinatorOptions) {
     this.config = options.config;
     this.#partitions = new CoordinatorPartitions(options);
+    this.#mayAnswerReaders = options.mayAnswerReaders;
   }
 
   /** Begins to load the groups this broker coordinates. Returns at once; who asks too early is told to wait. */
@@ -149,7 +151,8 @@ export class GroupCoordinator {
   /** OffsetFetch: the committed offsets of a group; a group nobody knows has none. */
   offsetsOf(groupId: string): GroupOffsets | undefined | ErrorCode {
     const partition = this.#partitions.partitionOf(groupId, true);
-    return typeof partition === 'number' ? partition : partition.group(groupId)?.offsets;
+    if (typeof partition === 'number') return partition;
+    return this.#mayAnswerReaders() ? partition.group(groupId)?.offsets : Errors.NOT_COORDINATOR;
   }
 
   /** OffsetDelete: an error for the request, and the topics whose offsets stay because members subscribe to them. */

@@ -62,8 +62,10 @@ export async function releaseSlot(
 ): Promise<void> {
   const found = await holderOf(objects, nodeId);
   if (found?.holder.instanceId !== instanceId) return;
-  await write(objects, env, nodeId, null, { kind: 'etag', etag: found.etag });
-  env.events.info('agent.slot-released', { nodeId, instanceId });
+  const isReleased = await write(objects, env, nodeId, null, { kind: 'etag', etag: found.etag });
+  if (isReleased) env.events.info('agent.slot-released', { nodeId, instanceId });
+  // Somebody has it already, or the bucket does not answer: then whoever wants it sees that this instance is gone.
+  else env.events.warn('agent.slot-not-released', { nodeId, instanceId });
 }
 
 async function claimNow(

@@ -22,6 +22,7 @@ export const B = { device: process.env['NVME_B'] ?? '', key: reservationKey(2, 1
 const CLEANER_KEY = reservationKey(9, 1);
 const WIPE_BYTES = 1024 * 1024;
 const STEP_DEADLINE_MS = 60_000;
+const LOOK_EVERY_MS = 20;
 
 /** What a host process tells, one JSON line each. */
 export interface Told {
@@ -36,27 +37,36 @@ export function tell(told: Told): void {
   console.log(JSON.stringify(told));
 }
 
+/** Looks until there is what is looked for. @throws {Error} it does not come in time, or `look` says that it never will */
+export async function until<T>(
+  what: string,
+  look: () => T | undefined,
+  deadlineMs = STEP_DEADLINE_MS,
+): Promise<T> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    const found = look();
+    if (found !== undefined) return found;
+    if (performance.now() > endMs) throw new Error(`${what}: not seen within ${deadlineMs} ms`);
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
 /** Several hosts' lines in the order in which they came. */
 export class HostProcess {
   readonly told: Told[] = [];
   readonly #process: ChildProcess;
-  readonly #waiting = new Set<() => void>();
 
   constructor(program: string, ...args: string[]) {
     this.#process = spawn(process.execPath, [path.join(import.meta.dirname, program), ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    const wake = (): void => {
-      for (const look of this.#waiting) look();
-    };
     if (this.#process.stdout === null) throw new Error('a host process has an output');
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
       this.told.push(JSON.parse(line) as Told);
-      wake();
     });
     this.#process.on('exit', (status) => {
       this.told.push({ what: 'exit', text: String(status) });
-      wake();
     });
   }
 
@@ -73,19 +83,13 @@ export class HostProcess {
   }
 
   /** The `count`th time that it tells this. */
-  async heard(what: string, count = 1): Promise<Told> {
-    const deadline = Date.now() + STEP_DEADLINE_MS;
-    for (;;) {
+  heard(what: string, count = 1): Promise<Told> {
+    return until(`"${what}"`, () => {
       const found = this.all(what)[count - 1];
-      if (found !== undefined) return found;
-      if (this.all('exit').length > 0) throw new Error(`ended before it told "${what}"`);
-      if (Date.now() > deadline) throw new Error(`"${what}" was not told within ${STEP_DEADLINE_MS} ms`);
-      const controller = new AbortController();
-      const look = (): void => controller.abort();
-      this.#waiting.add(look);
-      await sleep(1000, undefined, { signal: controller.signal }).catch(() => undefined);
-      this.#waiting.delete(look);
-    }
+      if (found === undefined && this.all('exit').length > 0)
+        throw new Error(`ended before it told "${what}"`);
+      return found;
+    });
   }
 
   async end(): Promise<void> {

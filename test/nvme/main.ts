@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DirectBlockDevice } from '../../broker-runtime/src/adapters/direct-block-device.ts';
 import { NvmeReservation } from '../../broker-runtime/src/adapters/nvme-reservation.ts';
 import { RESERVATION_CASES, type SharedHost } from '../conformance/reservation.ts';
+import { BROKER_TAKEOVER_CASES } from './broker-takeover.ts';
 import { TAKEOVER_CASES } from './takeovers.ts';
 import { A, B, cleanVolume, env } from './guest.ts';
 
@@ -45,6 +46,8 @@ for (const { name, run } of RESERVATION_CASES) {
 }
 console.log('# host A writes its log, host B takes it over');
 for (const { name, run } of TAKEOVER_CASES) await check(name, run);
+console.log('# two brokers, each on its view of the volume');
+for (const { name, run } of BROKER_TAKEOVER_CASES) await check(name, run);
 await sleep(0);
 clearInterval(alive);
 console.log(`${passed} passed, ${failed} failed`);

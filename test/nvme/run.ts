@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import {
   accessSync,
   constants,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,13 +21,16 @@ import path from 'node:path';
 import { build } from 'esbuild';
 
 const here = import.meta.dirname;
+const brokerRuntime = path.join(here, '..', '..', 'broker-runtime');
+/** What instances run. */
+const BUNDLE = 'millrace-broker.mjs';
 const cache = path.join(
   process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
   'millrace-nvme-test',
 );
 const IMAGE_DEADLINE_MS = 300_000;
 const GUEST_DEADLINE_MS = 600_000;
-const GUEST_MIB = 1088;
+const GUEST_MIB = 1792;
 const PRINT_EVERY_MS = 200;
 
 /** What must be on the PATH, and the Debian package that brings it. */
@@ -78,6 +82,10 @@ function prepareImage(): void {
 
 /** The kernel unpacks archives that stand one behind the other. */
 async function makeInitrd(scratch: string): Promise<string> {
+  const bundled = spawnSync(process.execPath, [path.join(brokerRuntime, 'build.mjs')], {
+    stdio: ['ignore', 'ignore', 2],
+  });
+  if (bundled.status !== 0) fail('the broker could not be bundled; see the messages above');
   await build({
     entryPoints: ['main', 'host-a', 'host-b'].map((name) => path.join(here, `${name}.ts`)),
     outdir: path.join(scratch, 'job'),
@@ -92,6 +100,7 @@ async function makeInitrd(scratch: string): Promise<string> {
     },
     logLevel: 'warning',
   });
+  copyFileSync(path.join(brokerRuntime, 'dist', BUNDLE), path.join(scratch, 'job', BUNDLE));
   const names = ['job', ...readdirSync(path.join(scratch, 'job')).map((name) => `job/${name}`)];
   const job = spawnSync(path.join(cache, 'user/usr/bin/busybox'), ['cpio', '-o', '-H', 'newc', '-R', '0:0'], {
     cwd: scratch,

@@ -9,8 +9,11 @@ export interface TakeoverCase {
 }
 
 const ACKED_BEFORE = 10;
-/** Until host A, which appends every 50 ms, has writes in the disk. */
-const IN_FLIGHT_AFTER_MS = 500;
+/**
+ * Until host A has in the disk all that it writes while it gets no answer: two groups, and the superblock that is due
+ * within a second. One that came after a plain preempt would be refused, and end A before its held writes land.
+ */
+const IN_FLIGHT_AFTER_MS = 2000;
 /** How long an abort is seen to wait; with nothing to wait for it takes a tenth. */
 const ABORT_WATCHED_MS = 2500;
 const SETTLED_AFTER_MS = 500;

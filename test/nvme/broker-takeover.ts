@@ -78,8 +78,11 @@ async function stopAndWake(later: Later): Promise<string> {
   const { unanswered } = pinned;
   assert.ok(unanswered > 0, 'nothing was under way: broker 1 is no zombie');
   const ackedByOne = { roaming: roaming.acked.length, pinned: pinned.acked.length };
+  // The controller must not be what tells broker 1: its own lease keeps it from acknowledging, the device ends it.
+  two.signal('SIGSTOP');
   one.signal('SIGCONT');
   assert.equal(await one.ended(), '1', 'broker 1 did not end as one that failed');
+  two.signal('SIGCONT');
   const { fenceMs, replayMs } = await two.heard('takeover.finished', { nodeId: 1 });
   const isServed = (): boolean => roaming.acked.length >= ackedByOne.roaming + ACKED_AFTER;
   await until('acknowledgements of broker 2', () => isServed() || undefined);

@@ -6,6 +6,8 @@ import { ConnectionClosedError, KafkaClient } from '../simulation/world/kafka-cl
 
 const PRODUCE_VERSION = 7;
 const IN_FLIGHT_MAX = 3;
+/** Longer than the broker stands still: that a request took too long must not be what keeps it from acknowledging it. */
+const TIMEOUT_MS = 300_000;
 
 /**
  * A producer of one connection that never asks anybody else: whatever is acknowledged to it, this broker acknowledged.
@@ -47,7 +49,10 @@ export class PinnedProducer {
       const value = `pinned.${this.#counter++}`;
       this.#unanswered++;
       try {
-        const request = produceTo(this.#topic, batchOf([value]), this.#partition);
+        const request = {
+          ...produceTo(this.#topic, batchOf([value]), this.#partition),
+          timeoutMs: TIMEOUT_MS,
+        };
         const row = producedRow(await this.#client.call(Produce, PRODUCE_VERSION, request));
         this.#unanswered--;
         if (row.errorCode !== 0) continue;

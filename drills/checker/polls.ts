@@ -37,6 +37,8 @@ class ReaderCheck {
   readonly #findings: Findings;
   /** Where the next poll begins; undefined: wherever the group put it. */
   #position: number | undefined;
+  /** Whose offsets say where that is. */
+  #group: string | undefined;
   #sinceMs: number | undefined;
   #watermark = -1;
   #readEnd = 0;
@@ -59,6 +61,7 @@ class ReaderCheck {
     if (event.kind === 'poll') this.#poll(event);
     else if (event.kind === 'assigned') {
       this.#position = event.offset;
+      this.#group = event.mode === 'subscribe' ? event.group : undefined;
       this.#sinceMs = event.t1;
     } else {
       if (event.isClose) this.#checkStuck(event.t1);
@@ -140,7 +143,7 @@ class ReaderCheck {
 
   #checkStuck(nowMs: number): void {
     if (this.#sinceMs === undefined) return;
-    const waiting = this.#waitMs(this.#position ?? this.#readEnd, nowMs);
+    const waiting = this.#waitMs(this.#position ?? this.#startMost(this.#sinceMs), nowMs);
     if (waiting === undefined || waiting.ms <= this.#options.stuckAfterMs) return;
     this.longestWaitMs = Math.max(this.longestWaitMs, waiting.ms);
     this.#findings.add({
@@ -151,6 +154,22 @@ class ReaderCheck {
       offsets: [waiting.offset],
       timesMs: [this.#sinceMs, nowMs],
     });
+  }
+
+  /** The furthest that a group can have put a member at that moment: behind what its members had read. */
+  #startMost(atMs: number): number {
+    let end = this.#readEnd;
+    if (this.#group === undefined) return end;
+    for (const events of this.#history.readers.values()) {
+      let group: string | undefined;
+      for (const event of events) {
+        if (event.t1 > atMs) break;
+        if (event.kind === 'assigned') group = event.mode === 'subscribe' ? event.group : undefined;
+        if (event.kind !== 'poll' || group !== this.#group) continue;
+        end = Math.max(end, (event.records.at(-1)?.offset ?? -1) + 1);
+      }
+    }
+    return end;
   }
 
   get #where() {

@@ -34,6 +34,8 @@ export class WorkloadConsumer {
   readonly #consumer: Consumer;
   /** Next offset by partition: of the present assignment, or, in `assign` mode, for good. */
   readonly #positions = new Map<number, number>();
+  /** Next offset by partition, as this member committed it for its group. */
+  readonly #committed = new Map<number, number>();
   /** A poll began at the latest when the one before had ended. */
   #lastMs: number;
 
@@ -51,6 +53,11 @@ export class WorkloadConsumer {
 
   get positions(): ReadonlyMap<number, number> {
     return this.#positions;
+  }
+
+  /** Kept when the partition goes to another member, which may have nothing left to read. */
+  get committed(): ReadonlyMap<number, number> {
+    return this.#committed;
   }
 
   async start(): Promise<void> {
@@ -140,6 +147,7 @@ export class WorkloadConsumer {
       await this.#recorder.record({ client, f: 'commit', type, t0, t1, group, ops, ...told });
       throw error;
     }
+    this.#committed.set(partition, offset);
     const t1 = this.#recorder.now();
     await this.#recorder.record({ client, f: 'commit', type: 'ok', t0, t1, group, ops });
   }

@@ -134,7 +134,12 @@ export class Workload {
   }
 
   #haveReached(ends: ReadonlyMap<number, number>): boolean {
-    const group = new Map(this.#members.flatMap(({ positions }) => [...positions]));
+    const group = new Map<number, number>();
+    for (const { positions, committed } of this.#members) {
+      for (const [partition, position] of [...positions, ...committed]) {
+        group.set(partition, Math.max(position, group.get(partition) ?? 0));
+      }
+    }
     return (
       (this.#members.length === 0 || hasReached(group, ends)) &&
       this.#tails.every(({ positions }) => hasReached(positions, ends))

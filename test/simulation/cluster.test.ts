@@ -37,6 +37,11 @@ describe('several brokers, one bucket, under faults', () => {
     expect(violations).toEqual([]);
   }, 120_000);
 
+  test('failure class: a fenced node took what its successor had written for something it had lost (I5, seed 1626)', async () => {
+    const { violations } = await runSeed(1626, drawPlan(1626));
+    expect(violations).toEqual([]);
+  }, 120_000);
+
   test.each([172, 177])(
     'failure class: a broker that had not heard of a topic yet told who deleted it that there is none (I38, seed %i)',
     async (seed) => {

@@ -191,6 +191,31 @@ describe('start and stop', () => {
   });
 });
 
+describe('letting go of a stream', () => {
+  test('failure class: a fenced node broke an invariant because whoever took the stream over had written more (I5)', async () => {
+    const world = new StoreWorld();
+    const store = await world.start();
+    const stream = await world.createStream();
+    await world.fill(stream, 3, KIB);
+    await world.run(stream.flush());
+    const [objectId = 0] = await world.run(
+      world.manifest.prepareObjects(1, world.env.clock.wallMs() + 60_000),
+    );
+    const range = { streamId: stream.id, startOffset: 3, endOffset: 5, sizeBytes: 10, maxTimestampMs: 1 };
+    await world.run(world.manifest.commitObjects([{ objectId, sizeBytes: 100, ranges: [range] }]));
+    store.forget(stream.id);
+    expect(store.stream(stream.id).endOffset).toBe(5);
+  });
+
+  test('before all of it is in committed objects is a broken invariant', async () => {
+    const world = new StoreWorld();
+    const store = await world.start();
+    const stream = await world.createStream();
+    await world.fill(stream, 1, KIB);
+    expect(() => store.forget(stream.id)).toThrow(/I5/);
+  });
+});
+
 describe('trim', () => {
   test('destroys objects that nothing else needs', async () => {
     const world = await started();

@@ -207,7 +207,8 @@ export class FaultInjector {
     const others = this.#world.machines.filter((other) => other.host !== host);
     disk.isHeld = true;
     for (const other of others) this.#world.network.partition(host, other.host);
-    this.#later(this.#random.between(MAX_HELD_WRITE_MS / 2, MAX_HELD_WRITE_MS), () => {
+    // Also when the faults are over meanwhile: healing waits for restarts under way, longer than a host for its writes.
+    this.#always(this.#random.between(MAX_HELD_WRITE_MS / 2, MAX_HELD_WRITE_MS), () => {
       disk.isHeld = false;
       for (const write of [...disk.pending]) write.finish('stored');
     });

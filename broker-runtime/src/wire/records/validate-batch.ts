@@ -11,20 +11,25 @@ const HIGHEST_COMPRESSION = CompressionType.zstd;
 /**
  * Whether `bytes` are exactly one intact record batch: size, format, checksum, and counts that can be true. What a
  * topic or a producer may not send is the log's matter.
+ *
+ * Bytes that hold no whole batch are INVALID_RECORD, as in Kafka, and not CORRUPT_MESSAGE: clients send again what was
+ * corrupted on its way, and this would be the same every time.
  */
 export function checkBatch(bytes: Uint8Array): BatchFault | undefined {
   if (bytes.length < BATCH_HEADER_BYTES) {
-    return corrupt(`${bytes.length} bytes are no record batch; its header alone has ${BATCH_HEADER_BYTES}`);
+    return invalid(`${bytes.length} bytes are no record batch; its header alone has ${BATCH_HEADER_BYTES}`);
   }
   const header = new BatchHeader(bytes);
   if (header.magic !== MAGIC_V2) {
     return invalid(`message format ${header.magic} is not accepted; since Kafka 4.0 only ${MAGIC_V2} is`);
   }
-  if (header.sizeBytes < BATCH_HEADER_BYTES || header.sizeBytes > bytes.length) {
-    return corrupt(`the batch says it has ${header.sizeBytes} bytes, ${bytes.length} were sent`);
+  if (header.sizeBytes < BATCH_HEADER_BYTES) {
+    return corrupt(`the batch says it has ${header.sizeBytes} bytes, less than its header`);
   }
-  if (header.sizeBytes < bytes.length) {
-    return invalid('exactly one record batch a partition and request is accepted; there are more bytes');
+  if (header.sizeBytes !== bytes.length) {
+    return invalid(
+      `exactly one record batch a partition and request is accepted: it says it has ${header.sizeBytes} bytes, ${bytes.length} were sent`,
+    );
   }
   const crc = header.computeCrc();
   if (crc !== header.crc) {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DATA_PREFIX } from '../../broker-runtime/src/store/object-key.ts';
 import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import {
@@ -6,9 +6,21 @@ import {
   AlterPartitionReassignmentsResponse,
 } from '../../broker-runtime/src/wire/messages/alter-partition-reassignments.ts';
 import {
+  DeleteRecordsRequest,
+  DeleteRecordsResponse,
+} from '../../broker-runtime/src/wire/messages/delete-records.ts';
+import {
+  ListOffsetsRequest,
+  ListOffsetsResponse,
+} from '../../broker-runtime/src/wire/messages/list-offsets.ts';
+import {
   ListPartitionReassignmentsRequest,
   ListPartitionReassignmentsResponse,
 } from '../../broker-runtime/src/wire/messages/list-partition-reassignments.ts';
+import {
+  OffsetForLeaderEpochRequest,
+  OffsetForLeaderEpochResponse,
+} from '../../broker-runtime/src/wire/messages/offset-for-leader-epoch.ts';
 import type { KafkaClient } from '../simulation/world/kafka-client.ts';
 import {
   Fetch,
@@ -27,6 +39,9 @@ import {
 } from './broker-rig.ts';
 
 const Alter = [AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse] as const;
+const DeleteRecords = [DeleteRecordsRequest, DeleteRecordsResponse] as const;
+const ListOffsets = [ListOffsetsRequest, ListOffsetsResponse] as const;
+const OffsetForLeaderEpoch = [OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse] as const;
 const List = [ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse] as const;
 
 let rig: BrokerRig;
@@ -153,6 +168,93 @@ test('KIP-951: a fetch from the old leader, or under an old epoch, is told as we
     ]);
     expect(await ask(other.client, version, leaderEpoch)).toEqual([0, none, []]);
   }
+});
+
+describe('a client that knows an older leader (KIP-320, KIP-595)', () => {
+  /** Records 0 and 1 under one epoch, record 2 three epochs later; under those in between nothing was written. */
+  async function twoEpochs(name: string): Promise<{ older: number; newer: number }> {
+    const put = async (client: KafkaClient, value: string): Promise<number> => {
+      const produced = producedRow(
+        await rig.run(client.call(Produce, 12, produceTo(name, batchOf([value])))),
+      );
+      expect(produced.errorCode).toBe(0);
+      return produced.baseOffset;
+    };
+    await topicAtOne(name);
+    expect(await put(rig.client, 'b')).toBe(1);
+    const { leaderEpoch: older } = await rowOf(rig.client, name);
+    for (const to of [2, 1, 2]) await move(name, to);
+    const { leaderEpoch: newer } = await rowOf(other.client, name);
+    expect(await put(other.client, 'c')).toBe(2);
+    return { older, newer };
+  }
+
+  test('a fetch that goes on behind where its epoch ended is told that end at once; others are answered', async () => {
+    const { older, newer } = await twoEpochs('diverge');
+    const ask = async (fetchOffset: number, lastFetchedEpoch: number) => {
+      const body = fetchFrom('diverge', fetchOffset, { maxWaitMs: 20_000 }, { lastFetchedEpoch });
+      const { errorCode, divergingEpoch, records } = fetchedRow(
+        await rig.run(other.client.call(Fetch, 12, body)),
+      );
+      return { errorCode, divergingEpoch, records: recordsIn(records) };
+    };
+    const none = { epoch: -1, endOffset: -1 };
+    const fromMs = rig.env.clock.monotonicMs();
+    expect(await ask(2, older)).toEqual({ errorCode: 0, divergingEpoch: none, records: ['2:c'] });
+    for (const [offset, epoch] of [
+      [3, older],
+      [1, older + 1],
+    ] as const) {
+      expect(await ask(offset, epoch)).toEqual({
+        errorCode: 0,
+        divergingEpoch: { epoch: older, endOffset: 2 },
+        records: [],
+      });
+    }
+    // Failure class: neither an error nor an end to go back to, so that a client asks again without end.
+    expect(await ask(3, newer + 1)).toMatchObject({
+      errorCode: Errors.OFFSET_OUT_OF_RANGE,
+      divergingEpoch: none,
+    });
+    expect(rig.env.clock.monotonicMs() - fromMs).toBeLessThan(1000);
+    const before = { topics: [{ name: 'diverge', partitions: [{ partitionIndex: 0, offset: 1 }] }] };
+    await rig.run(other.client.call(DeleteRecords, 2, { ...before, timeoutMs: 1000 }));
+    expect(await ask(0, older + 1)).toMatchObject({
+      errorCode: Errors.OFFSET_OUT_OF_RANGE,
+      divergingEpoch: none,
+    });
+  });
+
+  test('ListOffsets and OffsetForLeaderEpoch under an old epoch are FENCED, and tell where an old epoch ended', async () => {
+    const { older, newer } = await twoEpochs('old-epoch');
+    const list = async (currentLeaderEpoch: number) => {
+      const partitions = [{ partitionIndex: 0, currentLeaderEpoch, timestamp: -1 }];
+      const { topics } = await rig.run(
+        other.client.call(ListOffsets, 9, {
+          replicaId: -1,
+          isolationLevel: 0,
+          topics: [{ name: 'old-epoch', partitions }],
+        }),
+      );
+      return topics[0]?.partitions[0];
+    };
+    expect(await list(older)).toMatchObject({ errorCode: Errors.FENCED_LEADER_EPOCH, offset: -1 });
+    expect(await list(newer)).toMatchObject({ errorCode: 0, offset: 3, leaderEpoch: newer });
+    const endOf = async (leaderEpoch: number, currentLeaderEpoch: number) => {
+      const partitions = [{ partition: 0, currentLeaderEpoch, leaderEpoch }];
+      const topics = [{ topic: 'old-epoch', partitions }];
+      return (await rig.run(other.client.call(OffsetForLeaderEpoch, 4, { topics }))).topics[0]?.partitions[0];
+    };
+    const undefinedEnd = { leaderEpoch: -1, endOffset: -1 };
+    expect(await endOf(older, older)).toMatchObject({
+      errorCode: Errors.FENCED_LEADER_EPOCH,
+      ...undefinedEnd,
+    });
+    expect(await endOf(older, newer + 1)).toMatchObject({ errorCode: Errors.UNKNOWN_LEADER_EPOCH });
+    expect(await endOf(older, newer)).toMatchObject({ errorCode: 0, leaderEpoch: older, endOffset: 2 });
+    expect(await endOf(newer, -1)).toMatchObject({ errorCode: 0, leaderEpoch: newer, endOffset: 3 });
+    expect(await endOf(newer + 1, -1)).toMatchObject({ errorCode: 0, ...undefinedEnd });
+  });
 });
 
 test('while a partition moves, its rows stay with the leader; it is listed, and the move can be called off', async () => {

@@ -10,6 +10,9 @@ export type FetchPartition = FetchTopic['partitions'][number];
 
 export const FIRST_VERSION_BY_ID = 13;
 
+/** What `endOffsetForEpoch` tells of an epoch it does not know. */
+const UNDEFINED_END = -1;
+
 /** One partition a fetch asks for, and what stands in the way of reading it. */
 export interface FetchTarget {
   readonly asked: FetchPartition;
@@ -77,19 +80,19 @@ function open(
 
 function check(asked: FetchPartition, log: PartitionLog | ErrorCode): FetchTarget {
   if (typeof log === 'number') return { asked, log: undefined, error: log };
-  const error = checkLeaderEpoch(log, asked.currentLeaderEpoch);
-  if (error !== Errors.NONE) return { asked, log, error };
-  const divergingEpoch = divergence(asked, log);
-  if (divergingEpoch !== undefined) return { asked, log, error, divergingEpoch };
-  const outOfRange = asked.fetchOffset < log.logStartOffset || asked.fetchOffset > log.logEndOffset;
-  return { asked, log, error: outOfRange ? Errors.OFFSET_OUT_OF_RANGE : Errors.NONE };
-}
-
-function divergence(asked: FetchPartition, log: PartitionLog): FetchTarget['divergingEpoch'] {
-  if (asked.lastFetchedEpoch < 0) return undefined;
-  const { leaderEpoch, endOffset } = log.endOffsetForEpoch(asked.lastFetchedEpoch);
-  if (leaderEpoch === asked.lastFetchedEpoch && endOffset >= asked.fetchOffset) return undefined;
-  return { epoch: leaderEpoch, endOffset };
+  const staleness = checkLeaderEpoch(log, asked.currentLeaderEpoch);
+  if (staleness !== Errors.NONE) return { asked, log, error: staleness };
+  const end = asked.lastFetchedEpoch < 0 ? undefined : log.endOffsetForEpoch(asked.lastFetchedEpoch);
+  // An epoch without an end is no divergence: the client would be given nothing to go back to, and ask without end.
+  if (asked.fetchOffset < log.logStartOffset || end?.endOffset === UNDEFINED_END) {
+    return { asked, log, error: Errors.OFFSET_OUT_OF_RANGE };
+  }
+  if (end !== undefined && (end.leaderEpoch < asked.lastFetchedEpoch || end.endOffset < asked.fetchOffset)) {
+    const divergingEpoch = { epoch: end.leaderEpoch, endOffset: end.endOffset };
+    return { asked, log, error: Errors.NONE, divergingEpoch };
+  }
+  const isBeyondEnd = asked.fetchOffset > log.logEndOffset;
+  return { asked, log, error: isBeyondEnd ? Errors.OFFSET_OUT_OF_RANGE : Errors.NONE };
 }
 
 function clamp(value: number, low: number, high: number): number {

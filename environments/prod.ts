@@ -21,6 +21,8 @@ export const prod: Environment = {
     // Certificate, key, and the authorities of your clients; docs/kit.md makes one.
     tls: { secretArn: 'arn:aws:secretsmanager:us-east-1:333333333333:secret:millrace/prod/tls-AbCdEf' },
   },
+  // Certificate, key and authority of the brokers alone; docs/kit.md makes them.
+  peerTls: { secretArn: 'arn:aws:secretsmanager:us-east-1:333333333333:secret:millrace/prod/peers-AbCdEf' },
   scaling: {
     minPerZone: 1,
     maxPerZone: 2,

@@ -10,6 +10,7 @@ import { SharedDeviceVolume } from './adapters/shared-device-volume.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
 import { TcpNetwork } from './adapters/tcp-network.ts';
+import { PeerTlsNetwork } from './adapters/peer-tls-network.ts';
 import { TlsNetwork } from './adapters/tls-network.ts';
 import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
@@ -22,7 +23,7 @@ import { openObjects } from './main/open-objects.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
 import { LimitedEvents } from './ports/limited-events.ts';
-import type { Address, Network, TlsCredentials } from './ports/network.ts';
+import type { Address, Network, PeerCredentials, TlsCredentials } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
 import type { SharedVolume } from './ports/shared-volume.ts';
 
@@ -67,9 +68,9 @@ export async function runBroker(
     const cluster = await openGeneration(env, objects, config.store.generation);
     const volumes = await openVolumes(env, config, opened);
     const disturbed = surroundings.network ?? ((real: Network) => real);
-    const tcp = new TcpNetwork();
-    const network = disturbed(tcp);
-    const clientNetwork = config.tls === undefined ? network : disturbed(tlsNetwork(env, tcp, config.tls));
+    const network = disturbed(peerNetwork(env, config.peerTls));
+    const isOne = config.tls === undefined && config.peerTls === undefined;
+    const clientNetwork = isOne ? network : disturbed(clientSide(env, config.tls));
     const broker = await Broker.start(
       { env, objects: cluster, volumes, network, clientNetwork },
       {
@@ -113,11 +114,21 @@ function stayAlive(): () => void {
   return () => clearInterval(timer);
 }
 
-function tlsNetwork(env: Env, tcp: Network, credentials: TlsCredentials): Network {
+function clientSide(env: Env, credentials: TlsCredentials | undefined): Network {
+  const tcp = new TcpNetwork();
+  if (credentials === undefined) return tcp;
+  return new TlsNetwork(tcp, credentials, { onRefused: refusals(env, 'server.handshake-failed') });
+}
+
+function peerNetwork(env: Env, credentials: PeerCredentials | undefined): Network {
+  if (credentials === undefined) return new TcpNetwork();
+  return new PeerTlsNetwork(credentials, { onRefused: refusals(env, 'peer.handshake-failed') });
+}
+
+/** Told a few times and then only counted: whoever is refused may come back at any rate. */
+function refusals(env: Env, event: string): (remote: string, reason: string) => void {
   const events = new LimitedEvents(env);
-  return new TlsNetwork(tcp, credentials, {
-    onRefused: (remote, reason) => events.warn('server.handshake-failed', { remote, reason }),
-  });
+  return (remote, reason) => events.warn(event, { remote, reason });
 }
 
 async function openVolumes(

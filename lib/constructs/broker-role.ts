@@ -19,8 +19,8 @@ export interface BrokerRoleProps {
   /** The domain below which brokers write their names. */
   readonly domain: string;
   readonly groupNames: readonly string[];
-  /** Certificate and key of the client listener. @default - none */
-  readonly tlsSecretArn?: string;
+  /** Certificates and keys, of the client listener and of brokers among themselves. @default - none */
+  readonly secretArns?: readonly string[];
   /** @default - none */
   readonly permissionsBoundaryArn?: string;
 }
@@ -35,7 +35,7 @@ export class BrokerRole extends Construct {
   constructor(scope: Construct, id: string, props: BrokerRoleProps) {
     super(scope, id);
     const { cluster, attachesVolumes, hostedZoneId, domain, groupNames } = props;
-    const { tlsSecretArn, permissionsBoundaryArn } = props;
+    const { secretArns = [], permissionsBoundaryArn } = props;
     const { partition, account, region } = Stack.of(this);
     const volumesAndInstances = (of: string): string[] =>
       ['volume', 'instance'].map((kind) => `arn:${of}:ec2:${region}:${account}:${kind}/*`);
@@ -84,12 +84,12 @@ export class BrokerRole extends Construct {
         conditions: { StringEquals: { 'cloudwatch:namespace': METRIC_NAMESPACE } },
       }),
     );
-    if (tlsSecretArn !== undefined) {
+    if (secretArns.length > 0) {
       this.role.addToPolicy(
         new PolicyStatement({
-          sid: 'ReadTheCertificate',
+          sid: 'ReadTheCertificates',
           actions: ['secretsmanager:GetSecretValue'],
-          resources: [tlsSecretArn],
+          resources: [...secretArns],
         }),
       );
     }

@@ -36,6 +36,8 @@ export interface Environment {
   /** @default - a private zone, NAME.millrace.internal */
   readonly dns?: DnsOptions;
   readonly clients: ClientOptions;
+  /** TLS between brokers. @default - plaintext within their security group; prod needs it */
+  readonly peerTls?: PeerTlsOptions;
   /** @default - no changes of size by themselves */
   readonly scaling?: ScalingOptions;
   /** @default - alarms are made and tell nobody; prod needs somebody */
@@ -145,6 +147,15 @@ export interface TlsOptions {
   readonly secretArn: string;
   /** `required`: only clients with a certificate of the secret's authorities get in. @default 'required' */
   readonly clientCertificates?: 'required' | 'none';
+}
+
+export interface PeerTlsOptions {
+  /**
+   * A secret of AWS Secrets Manager in the same region: JSON with the PEM texts `certificate` (for the name
+   * NAME.brokers.millrace.internal, NAME being the environment's), `privateKey` and `authorities`. Another authority than
+   * the clients': whoever it signs for with that name is a broker. All brokers start with it or none does.
+   */
+  readonly secretArn: string;
 }
 
 export interface ScalingOptions {

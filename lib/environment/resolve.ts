@@ -39,6 +39,8 @@ export interface ResolvedEnvironment {
     /** Undefined: plaintext, which was accepted. */
     readonly tls: Required<TlsOptions> | undefined;
   };
+  /** Undefined: plaintext. */
+  readonly peerTls: { readonly secretArn: string; readonly name: string } | undefined;
   readonly scaling: {
     readonly minPerZone: number;
     readonly maxPerZone: number;
@@ -115,6 +117,10 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
       port: clients.port ?? DEFAULT_PORT,
       tls: clients.tls === undefined ? undefined : { clientCertificates: 'required', ...clients.tls },
     },
+    peerTls:
+      environment.peerTls === undefined
+        ? undefined
+        : { ...environment.peerTls, name: `${name}.brokers.millrace.internal` },
     scaling: {
       minPerZone: scaling.minPerZone ?? slotsPerZone,
       maxPerZone: scaling.maxPerZone ?? slotsPerZone,

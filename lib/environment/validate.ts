@@ -291,6 +291,9 @@ function checkNetwork({ environment, report, within, matches }: Checks): void {
     );
   }
   within('Port', 'clients.port', clients.port, LIMITS.port);
+  if (environment.peerTls !== undefined) {
+    checkSecret('PeerTlsSecret', 'peerTls.secretArn', environment.peerTls.secretArn, environment, report);
+  }
   if (clients.tls !== undefined) checkTls(clients.tls, environment, report);
   else if (clients.acceptPlaintext !== true) {
     report(
@@ -397,22 +400,31 @@ function checkScaling({ environment, report, within }: Checks): void {
   }
 }
 
-function checkTls(
-  { secretArn, clientCertificates }: TlsOptions,
+function checkSecret(
+  code: string,
+  path: string,
+  secretArn: string,
   { account, region }: Environment,
   report: Checks['report'],
 ): void {
   const [, where, owner] =
     /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):(\d{12}):secret:[\w/+=.@-]+$/.exec(secretArn) ?? [];
-  if (where !== region || owner !== account) {
-    report(
-      'TlsSecret',
-      'clients.tls.secretArn',
-      secretArn,
-      `the full ARN of a secret in ${region} of ${account}`,
-      'aws secretsmanager describe-secret --secret-id NAME --query ARN',
-    );
-  }
+  if (where === region && owner === account) return;
+  report(
+    code,
+    path,
+    secretArn,
+    `the full ARN of a secret in ${region} of ${account}`,
+    'aws secretsmanager describe-secret --secret-id NAME --query ARN',
+  );
+}
+
+function checkTls(
+  { secretArn, clientCertificates }: TlsOptions,
+  environment: Environment,
+  report: Checks['report'],
+): void {
+  checkSecret('TlsSecret', 'clients.tls.secretArn', secretArn, environment, report);
   if (!['required', 'none', undefined].includes(clientCertificates)) {
     report(
       'TlsClients',
@@ -428,6 +440,15 @@ function checkProd({ environment, report }: Checks): void {
   const { data, recovery, alarms, instances, slotsPerZone, clients } = environment;
   if (clients.tls === undefined) {
     report('ProdPlaintext', 'clients.tls', undefined, 'TLS in prod', 'add clients.tls: { secretArn }');
+  }
+  if (environment.peerTls === undefined) {
+    report(
+      'ProdPeerPlaintext',
+      'peerTls',
+      undefined,
+      'TLS between brokers in prod',
+      'add peerTls: { secretArn }',
+    );
   }
   if (data?.removal === 'destroy') {
     report('ProdDestroy', 'data.removal', 'destroy', '"retain" in prod', 'remove `removal`');

@@ -39,7 +39,9 @@ export class ClusterStack extends Stack {
       hostedZoneId: zone.hostedZoneId,
       domain: dns.domain,
       groupNames: Object.values(groups),
-      ...(clients.tls === undefined ? {} : { tlsSecretArn: clients.tls.secretArn }),
+      secretArns: [clients.tls, environment.peerTls].flatMap((one) =>
+        one === undefined ? [] : [one.secretArn],
+      ),
       ...(environment.permissionsBoundaryArn === undefined
         ? {}
         : { permissionsBoundaryArn: environment.permissionsBoundaryArn }),
@@ -75,6 +77,9 @@ export class ClusterStack extends Stack {
               clientCertificates: clients.tls.clientCertificates,
             },
           }),
+      ...(environment.peerTls === undefined
+        ? {}
+        : { peerTls: { secretId: environment.peerTls.secretArn, name: environment.peerTls.name } }),
       port: clients.port,
       internalPort: INTERNAL_PORT,
       settings: environment.brokerSettings,

@@ -81,6 +81,19 @@ describe('from power-on to serving', () => {
     expect(brokers[0]?.launch.tls).toEqual({ certificate: 'C', privateKey: 'K' });
   });
 
+  test('a broker gets what it shows to other brokers, of a secret of its own', async () => {
+    const rig = new AgentRig({ peerTls: { secretId: 'arn:peers', name: 'test.brokers' } });
+    rig.account.secrets.set('arn:peers', '{"certificate": "C", "privateKey": "K", "authorities": "A"}');
+    const { brokers } = await rig.bootToServing();
+    expect(brokers[0]?.launch.peerTls).toEqual({
+      certificate: 'C',
+      privateKey: 'K',
+      authorities: 'A',
+      name: 'test.brokers',
+    });
+    expect(brokers[0]?.launch.tls).toBeUndefined();
+  });
+
   test('how busy the broker is goes on once a minute; what does not get through holds nobody up', async () => {
     const rig = new AgentRig();
     const { brokers, instance } = await rig.bootToServing();

@@ -1,5 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { TlsSecretError, tlsCredentials } from '../../broker-runtime/src/agent/tls-secret.ts';
+import {
+  peerCredentials,
+  TlsSecretError,
+  tlsCredentials,
+} from '../../broker-runtime/src/agent/tls-secret.ts';
 
 const PEMS = { certificate: 'CERTIFICATE', privateKey: 'PRIVATE', clientAuthorities: 'AUTHORITIES' };
 
@@ -14,6 +18,12 @@ describe('the secret of the client listener', () => {
   test('its authorities are left out when clients show no certificate', async () => {
     const { certificate, privateKey } = PEMS;
     expect(await read(JSON.stringify(PEMS), 'none')).toEqual({ certificate, privateKey });
+  });
+
+  test('that of brokers among themselves has authorities of its own', async () => {
+    const secrets = { read: () => Promise.resolve(JSON.stringify(PEMS)) };
+    const reading = peerCredentials(secrets, { secretId: 'arn:peers', name: 'n' });
+    await expect(reading).rejects.toThrow(/secret arn:peers: authorities is missing/);
   });
 
   test('is not asked for when the environment has none', async () => {

@@ -18,6 +18,7 @@ const goodProd: Environment = {
     allowedCidrs: ['10.0.0.0/8'],
     tls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:tls-AbCdEf' },
   },
+  peerTls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:peers-AbCdEf' },
   recovery: { region: 'eu-west-1' },
   alarms: { topicArn: 'arn:aws:sns:eu-central-1:111111111111:operators' },
 };
@@ -57,6 +58,7 @@ describe('an environment', () => {
     ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy' } }],
     ['DestroyUnconfirmed', 'data.confirmDestroy', { data: { removal: 'destroy', confirmDestroy: 'prod' } }],
     ['BucketName', 'data.bucketName', { data: { bucketName: 'My_Bucket' } }],
+    ['PeerTlsSecret', 'peerTls.secretArn', { peerTls: { secretArn: 'millrace/peers' } }],
     ['PromotedBucket', 'data.bucketName', { data: { promoted: { generation: 1 } } }],
     ['Generation', 'data.promoted.generation', { data: { bucketName: 'copy', promoted: { generation: 0 } } }],
     [

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
-import { connect } from 'node:tls';
+import { connect, type ConnectionOptions } from 'node:tls';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { App } from 'aws-cdk-lib';
@@ -8,6 +8,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { Kafka, logLevel } from 'kafkajs';
 import { systemEnv } from '../../broker-runtime/src/adapters/system-env.ts';
 import type { Environment } from '../../lib/environment/environment.ts';
+import { INTERNAL_PORT } from '../../lib/instance-contract.ts';
 import { Millrace } from '../../lib/millrace.ts';
 import { AwsAccount } from '../aws-model/aws-account.ts';
 import { AwsServer } from '../aws-model/aws-server.ts';
@@ -31,6 +32,8 @@ const SERVING_WITHIN_MS = 5_000;
 
 const SECRET = 'arn:aws:secretsmanager:us-east-1:111111111111:secret:life-AbCdEf';
 
+const PEER_SECRET = 'arn:aws:secretsmanager:us-east-1:111111111111:secret:peers-AbCdEf';
+
 const environment: Environment = {
   name: 'life',
   account: '111111111111',
@@ -40,6 +43,7 @@ const environment: Environment = {
   wal: { kind: 'object' },
   data: { bucketName: 'millrace' },
   clients: { allowedCidrs: ['10.60.0.0/16'], port: PORT, tls: { secretArn: SECRET } },
+  peerTls: { secretArn: PEER_SECRET },
   brokerSettings: { 'num.partitions': '6' },
 };
 
@@ -70,6 +74,9 @@ beforeAll(async () => {
   authority = await TestAuthority.create();
   const server = await authority.sign('brokers', [domain, `*.${domain}`]);
   client = await authority.sign('a client');
+  const peers = await TestAuthority.create('Brokers alone');
+  const peer = await peers.sign('a broker', ['life.brokers.millrace.internal']);
+  account.secrets.set(PEER_SECRET, JSON.stringify({ ...peer, authorities: peers.certificate }));
   account.secrets.set(SECRET, JSON.stringify({ ...server, clientAuthorities: authority.certificate }));
   [aws, s3] = await Promise.all([AwsServer.start(account), S3Server.start(dir.join('s3'))]);
   const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = s3.credentials;
@@ -109,6 +116,17 @@ async function until(what: string, isTrue: () => boolean, limitMs = 60_000): Pro
     }
     await new Promise((next) => setTimeout(next, 50));
   }
+}
+
+/** How a broker that serves ends a connection to which it does not answer; 'answered' when it does. */
+function refusal(port: number, options: ConnectionOptions): Promise<string> {
+  const [instance] = instances.filter(isServing);
+  const host = instance?.model.privateIp ?? '';
+  const socket = connect({ host, port, servername: domain, ca: authority.certificate, ...options });
+  return new Promise((resolve) => {
+    socket.once('error', ({ message }) => resolve(message)).once('close', () => resolve('closed'));
+    socket.once('data', () => resolve('answered'));
+  });
 }
 
 /** A client that knows one name: the load balancer sends it to any that serves, and Route 53 knows the brokers' own names. */
@@ -174,18 +192,16 @@ describe('an environment, from its templates to records', () => {
   });
 
   test('a client without a certificate gets no word out of a broker', async () => {
-    const [instance] = instances.filter(isServing);
-    const socket = connect({
-      host: instance?.model.privateIp ?? '',
-      port: PORT,
-      servername: domain,
-      ca: authority.certificate,
-    });
-    const error = await new Promise<Error | undefined>((resolve) => {
-      socket.once('error', resolve).once('close', () => resolve(undefined));
-      socket.once('data', () => resolve(undefined));
-    });
-    expect(error?.message).toMatch(/certificate required/);
+    expect(await refusal(PORT, {})).toMatch(/certificate required/);
+  });
+
+  test("a client's certificate opens no door between brokers", async () => {
+    // Not even one who does not look at the server's own certificate gets a word.
+    const mine = { cert: client.certificate, key: client.privateKey, rejectUnauthorized: false };
+    expect(await refusal(INTERNAL_PORT, mine)).toBe('closed');
+    await until('a broker tells of it', () =>
+      instances.some(({ lines }) => lines.some((line) => line.includes('peer.handshake-failed'))),
+    );
   });
 
   test('an instance loses power: the others go on, and its replacement serves within five seconds of its start', async () => {

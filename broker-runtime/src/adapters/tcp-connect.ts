@@ -16,20 +16,41 @@ let firstRead: Uint8Array | undefined;
 export function connectTcp(
   address: Address,
   accept: (connection: Connection) => Receiver,
-  options: TcpConnectOptions,
+  { receiveIntoOwnMemory, ...options }: TcpConnectOptions,
 ): Promise<Connection> {
-  const { timeoutMs = CONNECT_TIMEOUT_MS, signal, receiveIntoOwnMemory } = options;
+  const scratch = receiveIntoOwnMemory ? (firstRead ??= new Uint8Array(FIRST_READ_BYTES)) : undefined;
+  const made: { connection?: TcpConnection } = {};
+  return connectSocket(address, accept, options, {
+    open: () =>
+      net.connect({
+        host: address.host,
+        port: address.port,
+        allowHalfOpen: false,
+        noDelay: true,
+        ...(scratch === undefined ? {} : { onread: onread(scratch, made) }),
+      }),
+    standsAt: 'connect',
+    wrap: (socket) => (made.connection = new TcpConnection(socket, scratch)),
+  });
+}
+
+/** How a socket is opened, which of its events says that it stands, and what is made of it then. */
+export interface SocketKind {
+  open(): net.Socket;
+  readonly standsAt: 'connect' | 'secureConnect';
+  wrap(socket: net.Socket): TcpConnection;
+}
+
+/** Settles once, within the deadline. @throws {ConnectError} (rejects), or the signal's reason */
+export function connectSocket(
+  address: Address,
+  accept: (connection: Connection) => Receiver,
+  { timeoutMs = CONNECT_TIMEOUT_MS, signal }: ConnectOptions,
+  kind: SocketKind,
+): Promise<Connection> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const scratch = receiveIntoOwnMemory ? (firstRead ??= new Uint8Array(FIRST_READ_BYTES)) : undefined;
-    const made: { connection?: TcpConnection } = {};
-    const socket = net.connect({
-      host: address.host,
-      port: address.port,
-      allowHalfOpen: false,
-      noDelay: true,
-      ...(scratch === undefined ? {} : { onread: onread(scratch, made) }),
-    });
+    const socket = kind.open();
 
     const fail = (error: unknown): void => {
       settle();
@@ -44,14 +65,13 @@ export function connectTcp(
     const onDeadline = (): void => fail(deadlineError(address, timeoutMs));
     const onConnect = (): void => {
       settle();
-      const connection = new TcpConnection(socket, scratch);
+      const connection = kind.wrap(socket);
       try {
         connection.deliverTo(accept(connection));
       } catch (error) {
         fail(error);
         return;
       }
-      made.connection = connection;
       // Before the event is over nothing is read: the first bytes find their receiver.
       connection.startReading();
       resolve(connection);
@@ -60,9 +80,9 @@ export function connectTcp(
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
-      socket.off('error', onError).off('connect', onConnect);
+      socket.off('error', onError).off(kind.standsAt, onConnect);
     };
-    socket.once('error', onError).once('connect', onConnect);
+    socket.once('error', onError).once(kind.standsAt, onConnect);
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
@@ -87,6 +107,10 @@ const CONNECT_ERRORS: Readonly<Record<string, { readonly code: ConnectErrorCode;
   ENETUNREACH: { code: 'UNREACHABLE', help: UNREACHABLE },
   ENOTFOUND: { code: 'UNREACHABLE', help: UNRESOLVED },
   EAI_AGAIN: { code: 'UNREACHABLE', help: UNRESOLVED },
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    code: 'FAILED',
+    help: "its certificate is not one of this cluster's brokers: it does not carry their name",
+  },
   ETIMEDOUT: { code: 'TIMED_OUT', help: 'nobody answered: the machine is gone, or a firewall drops packets' },
 };
 

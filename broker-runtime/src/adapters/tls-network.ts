@@ -28,6 +28,8 @@ export interface TlsNetworkOptions {
   /** @default 10 s and 256; a test may want less */
   readonly handshakeTimeoutMs?: number;
   readonly handshakesMax?: number;
+  /** Looks at who came through the handshake. @returns why it is refused */
+  readonly refuses?: (socket: tls.TLSSocket) => string | undefined;
 }
 
 /**
@@ -51,6 +53,7 @@ export class TlsNetwork implements Network {
       onRefused,
       handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS,
       handshakesMax = HANDSHAKES_MAX,
+      refuses,
     } = this.#options;
     const server = tls.createServer({
       ...this.#context,
@@ -76,6 +79,12 @@ export class TlsNetwork implements Network {
     });
     server.on('secureConnection', (socket) => {
       shaking.delete(peerOf(socket));
+      const refusal = refuses?.(socket);
+      if (refusal !== undefined) {
+        onRefused?.(socket.remoteAddress ?? '', refusal);
+        socket.destroy();
+        return;
+      }
       const connection = new TcpConnection(socket);
       connection.deliverTo(accept(connection));
       connection.startReading();
@@ -88,7 +97,7 @@ export class TlsNetwork implements Network {
     return listenOn(server, address);
   }
 
-  /** Plain: between brokers the network is theirs alone. */
+  /** Plain: this is the clients' side, and brokers connect to nobody there. */
   connect(
     address: Address,
     accept: (connection: Connection) => Receiver,

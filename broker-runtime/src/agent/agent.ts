@@ -15,7 +15,7 @@ import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import type { InstanceConfig } from './instance-config.ts';
 import { passOnLoad } from './load-metrics.ts';
-import { tlsCredentials } from './tls-secret.ts';
+import { peerCredentials, tlsCredentials } from './tls-secret.ts';
 import { claimSlot, releaseSlot } from './slot-claim.ts';
 import { attachVolumes } from './volume-attachments.ts';
 
@@ -128,6 +128,7 @@ export class Agent {
             nodeId,
           );
     const tls = await tlsCredentials(this.#world.secrets, this.#config.tls);
+    const peerTls = await peerCredentials(this.#world.secrets, this.#config.peerTls);
     const name = `b${nodeId}.${dns.domain}`;
     const start = (): BrokerProcess =>
       this.#world.brokers.start({
@@ -140,6 +141,7 @@ export class Agent {
         internalPort: this.#config.internalPort,
         settings: this.#config.settings,
         ...(tls === undefined ? {} : { tls }),
+        ...(peerTls === undefined ? {} : { peerTls }),
       });
     await names.put(name, privateIp);
     const broker = await this.#keepServing(start, (process, over) => {

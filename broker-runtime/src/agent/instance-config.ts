@@ -21,6 +21,8 @@ export interface InstanceConfig {
   readonly dns: { readonly hostedZoneId: string; readonly domain: string };
   /** How clients connect. Absent: in plaintext. */
   readonly tls?: TlsConfig;
+  /** How brokers connect to each other. Absent: in plaintext. */
+  readonly peerTls?: PeerTlsConfig;
   /** Where clients connect. */
   readonly port: number;
   /** Where other brokers connect. */
@@ -34,6 +36,13 @@ export interface TlsConfig {
   readonly secretId: string;
   /** Whether clients have to show a certificate of the secret's authorities. */
   readonly clientCertificates: 'required' | 'none';
+}
+
+export interface PeerTlsConfig {
+  /** Of a secret whose text is JSON with the PEM texts `certificate`, `privateKey` and `authorities`. */
+  readonly secretId: string;
+  /** DNS name that the certificates of this cluster's brokers carry. */
+  readonly name: string;
 }
 
 export interface SlotConfig {
@@ -93,6 +102,9 @@ export function parseInstanceConfig(text: string): InstanceConfig {
   if (config.tls !== undefined && !isTls(config.tls)) {
     refuse('tls', config.tls, 'secretId, and clientCertificates "required" or "none"');
   }
+  if (config.peerTls !== undefined && !isPeerTls(config.peerTls)) {
+    refuse('peerTls', config.peerTls, 'secretId and name');
+  }
   for (const name of ['groups', 'dns', 'settings'] as const) {
     const fields = config[name];
     const isMap =
@@ -115,4 +127,10 @@ function isTls(value: unknown): value is TlsConfig {
   if (typeof value !== 'object' || value === null) return false;
   const { secretId, clientCertificates }: Partial<Record<keyof TlsConfig, unknown>> = value;
   return typeof secretId === 'string' && (clientCertificates === 'required' || clientCertificates === 'none');
+}
+
+function isPeerTls(value: unknown): value is PeerTlsConfig {
+  if (typeof value !== 'object' || value === null) return false;
+  const { secretId, name }: Partial<Record<keyof PeerTlsConfig, unknown>> = value;
+  return typeof secretId === 'string' && typeof name === 'string' && name !== '';
 }

@@ -1,4 +1,4 @@
-import type { TlsCredentials } from '../ports/network.ts';
+import type { PeerCredentials, TlsCredentials } from '../ports/network.ts';
 
 /** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
 export interface BrokerConfig {
@@ -8,6 +8,8 @@ export interface BrokerConfig {
   readonly advertisedHost?: string;
   /** For clients. Default: they speak plaintext. */
   readonly tls?: TlsCredentials;
+  /** Between brokers. Default: plaintext. All brokers of a cluster speak the same. */
+  readonly peerTls?: PeerCredentials;
   /** The availability zone. */
   readonly rack?: string;
   /** Where other brokers reach this one. Default: the system chooses. */

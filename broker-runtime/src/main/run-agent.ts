@@ -94,5 +94,6 @@ function brokerConfig(
     memoryBytes: Math.floor(totalmem() * MEMORY_SHARE),
     settings: launch.settings,
     ...(launch.tls === undefined ? {} : { tls: launch.tls }),
+    ...(launch.peerTls === undefined ? {} : { peerTls: launch.peerTls }),
   };
 }

@@ -1,4 +1,4 @@
-import type { TlsCredentials } from './network.ts';
+import type { PeerCredentials, TlsCredentials } from './network.ts';
 
 /** What a broker of this instance is started with. */
 export interface BrokerLaunch {
@@ -14,6 +14,8 @@ export interface BrokerLaunch {
   readonly devices: Readonly<Record<string, string>>;
   /** For clients. Absent: they speak plaintext. */
   readonly tls?: TlsCredentials;
+  /** Between brokers. Absent: plaintext. */
+  readonly peerTls?: PeerCredentials;
   readonly settings: Readonly<Record<string, string>>;
 }
 

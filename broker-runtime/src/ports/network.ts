@@ -37,6 +37,17 @@ export interface TlsCredentials {
   readonly clientAuthorities?: string;
 }
 
+/** Of a broker towards other brokers, as PEM: each shows its certificate and looks at the other's. */
+export interface PeerCredentials {
+  /** The broker's own certificate first, then those between it and a root. */
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Those who sign for brokers. */
+  readonly authorities: string;
+  /** DNS name that the certificates of this cluster's brokers carry, and no others. */
+  readonly name: string;
+}
+
 export interface Address {
   readonly host: string;
   /** 0 lets the system choose; {@link Listener.address} tells. */

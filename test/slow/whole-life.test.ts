@@ -124,7 +124,7 @@ function refusal(port: number, options: ConnectionOptions): Promise<string> {
   const host = instance?.model.privateIp ?? '';
   const socket = connect({ host, port, servername: domain, ca: authority.certificate, ...options });
   return new Promise((resolve) => {
-    socket.once('error', ({ message }) => resolve(message)).once('close', () => resolve('closed'));
+    socket.once('error', ({ message }: Error) => resolve(message)).once('close', () => resolve('closed'));
     socket.once('data', () => resolve('answered'));
   });
 }

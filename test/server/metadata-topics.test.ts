@@ -177,8 +177,17 @@ describe('CreateTopics', () => {
     expect(row).toMatchObject({ errorCode: 0, numPartitions: 1, replicationFactor: 1 });
   });
 
-  test('validateOnly checks and creates nothing', async () => {
-    expect((await create(7, [topicOf('ct-validate')], true)).topics[0]).toMatchObject({ errorCode: 0 });
+  test('validateOnly answers as if it had created, and creates nothing', async () => {
+    const asked = topicOf('ct-validate', {
+      numPartitions: 3,
+      configs: [{ name: 'retention.ms', value: '1000' }],
+    });
+    const [row] = (await create(7, [asked], true)).topics;
+    expect(row).toMatchObject({ errorCode: 0, numPartitions: 3, replicationFactor: 1, topicId: ZERO_UUID });
+    // Failure class: settings missing, which the Java client shows as those of the new topic.
+    const valueOf = (name: string) => row?.configs?.find((config) => config.name === name);
+    expect(valueOf('retention.ms')).toMatchObject({ value: '1000', configSource: 1 });
+    expect(valueOf('cleanup.policy')).toMatchObject({ value: 'delete', configSource: 5 });
     const { topics } = await metadata(9, { topics: named('ct-validate'), allowAutoTopicCreation: false });
     expect(topics[0]?.errorCode).toBe(Errors.UNKNOWN_TOPIC_OR_PARTITION);
   });

@@ -34,6 +34,8 @@ export interface ClusterMetadata {
   brokerConfig(brokerId: number | 'cluster-default'): ReadonlyMap<string, string>;
   /** Every setting of a topic with its effective value and where that comes from; undefined: no such topic. */
   describeTopicConfig(name: string): readonly ConfigRow[] | undefined;
+  /** The same of a topic that is created with these settings; none when they would be refused. */
+  describeNewTopicConfig(configs: CreateTopic['configs']): readonly ConfigRow[];
   /** As seen by one broker, or only what was set for all of them. Undefined: no such broker. */
   describeBrokerConfig(brokerId: number | 'cluster-default'): readonly ConfigRow[] | undefined;
   /** What a partition of the topic acts on; defaults for a topic that does not exist. */

@@ -13,6 +13,7 @@ import type {
 } from './cluster-metadata.ts';
 import type { Commands } from './commands.ts';
 import { EffectiveConfigs } from './configs.ts';
+import { settingsOfNewTopic } from './configs/decide.ts';
 import type { MetadataImage } from './metadata-image.ts';
 import { ProducerIdBlocks } from './producer-ids.ts';
 
@@ -101,6 +102,12 @@ export class FollowedMetadata implements ClusterMetadata {
   describeTopicConfig(name: string): readonly ConfigRow[] | undefined {
     if (this.topicByName(name) === undefined) return undefined;
     return this.#configs(this.#brokerId).describeTopic(this.topicConfig(name));
+  }
+
+  describeNewTopicConfig(configs: CreateTopic['configs']): readonly ConfigRow[] {
+    const effective = this.#configs(this.#brokerId);
+    const altered = settingsOfNewTopic(configs, effective);
+    return 'error' in altered ? [] : effective.describeTopic(altered.settings);
   }
 
   describeBrokerConfig(brokerId: number | 'cluster-default'): readonly ConfigRow[] | undefined {

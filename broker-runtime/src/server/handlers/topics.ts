@@ -10,6 +10,7 @@ import type { Services } from '../services.ts';
 import { repeated } from './repeated.ts';
 import { REPLICATION_FACTOR } from './topic-rows.ts';
 
+type AskedTopic = CreateTopicsRequest['topics'][number];
 type CreatedRow = Encodable<typeof CreateTopicsResponse>['topics'][number];
 type DeletedRow = Encodable<typeof DeleteTopicsResponse>['responses'][number];
 
@@ -40,32 +41,44 @@ export const createTopicsApi = defineApi({
       })),
       request.validateOnly,
     );
-    const byName = new Map(distinct.map(({ name }, at) => [name, results[at] ?? DUPLICATE]));
+    const byName = new Map(
+      distinct.map((asked, at) => [asked.name, createdRow(services, asked, results[at] ?? DUPLICATE)]),
+    );
     const names = new Set(request.topics.map(({ name }) => name));
-    return { topics: Array.from(names, (name) => createdRow(services, name, byName.get(name) ?? DUPLICATE)) };
+    return { topics: Array.from(names, (name) => byName.get(name) ?? refusedRow(name, DUPLICATE)) };
   },
   failure: (errorCode, { topics }) => ({
     topics: topics.map(({ name }) => ({ name, errorCode, errorMessage: null })),
   }),
 });
 
-function createdRow(services: Services, name: string, { error, message, topic }: TopicResult): CreatedRow {
-  const row = { name, errorCode: error, errorMessage: message ?? null };
-  if (error !== Errors.NONE) return { ...row, configs: null };
+function refusedRow(name: string, { error, message }: TopicResult): CreatedRow {
+  return { name, errorCode: error, errorMessage: message ?? null, configs: null };
+}
+
+/**
+ * Its settings are told from the request: there are no others of a topic that is only validated, nor of one this
+ * broker has yet to hear of.
+ */
+function createdRow(services: Services, { name, configs }: AskedTopic, result: TopicResult): CreatedRow {
+  const { error, topic } = result;
+  if (error !== Errors.NONE) return refusedRow(name, result);
   return {
-    ...row,
+    name,
+    errorCode: error,
+    errorMessage: null,
     topicId: topic?.id ?? ZERO_UUID,
     numPartitions: topic?.partitions.length ?? -1,
     replicationFactor: topic === undefined ? -1 : REPLICATION_FACTOR,
-    configs: (services.metadata.describeTopicConfig(name) ?? []).map(
-      ({ name: config, value, readOnly, source, sensitive }) => ({
+    configs: services.metadata
+      .describeNewTopicConfig(configs)
+      .map(({ name: config, value, readOnly, source, sensitive }) => ({
         name: config,
         value,
         readOnly,
         configSource: source,
         isSensitive: sensitive,
-      }),
-    ),
+      })),
   };
 }
 

@@ -302,6 +302,43 @@ describe('offsets, version by version', () => {
     });
   });
 
+  test.each(versions(2, 9))(
+    'OffsetCommit %d: metadata of 4,096 characters and, from version 6 on, the leader epoch come back',
+    async (version) => {
+      const groupId = `commit-all-${version}`;
+      const metadata = 'é'.repeat(4096);
+      const answer = await rig.run(
+        rig.client.call(OffsetCommit, version, {
+          groupId,
+          generationIdOrMemberEpoch: -1,
+          memberId: '',
+          topics: [
+            {
+              name: TOPIC,
+              partitions: [
+                {
+                  partitionIndex: 0,
+                  committedOffset: 7,
+                  committedMetadata: metadata,
+                  ...(version >= 6 ? { committedLeaderEpoch: 3 } : {}),
+                },
+                { partitionIndex: 1, committedOffset: 8, committedMetadata: null },
+              ],
+            },
+          ],
+        }),
+      );
+      expect(answer.topics[0]?.partitions.map(({ errorCode }) => errorCode)).toEqual([0, 0]);
+      const { groups } = await rig.run(
+        rig.client.call(OffsetFetch, 9, { groups: [{ groupId, topics: null }] }),
+      );
+      expect(groups[0]?.topics[0]?.partitions).toMatchObject([
+        { committedOffset: 7, committedLeaderEpoch: version >= 6 ? 3 : -1, metadata },
+        { committedOffset: 8, committedLeaderEpoch: -1, metadata: '' },
+      ]);
+    },
+  );
+
   test.each(versions(2, 7))('OffsetFetch %d: null topics are all topics', async (version) => {
     await simpleCommit('fetch-all', 9, 5);
     const answer = await rig.run(
@@ -382,6 +419,19 @@ describe('administration, version by version', () => {
       expect(groups).toMatchObject([{ errorCode: 0, groupState: 'Dead', members: [] }]);
     },
   );
+
+  test('DescribeGroups: one row for each group asked for, in order', async () => {
+    await stable('rows');
+    const { groups } = await rig.run(
+      rig.client.call(DescribeGroups, 5, { groups: ['rows-unknown', 'rows', '', 'rows'] }),
+    );
+    expect(groups.map(({ groupId, groupState }) => [groupId, groupState])).toEqual([
+      ['rows-unknown', 'Dead'],
+      ['rows', 'Stable'],
+      ['', 'Dead'],
+      ['rows', 'Stable'],
+    ]);
+  });
 
   test('DescribeGroups 6: an unknown group is GROUP_ID_NOT_FOUND', async () => {
     const { groups } = await rig.run(rig.client.call(DescribeGroups, 6, { groups: ['unknown'] }));

@@ -206,6 +206,10 @@ describe('what stays', () => {
     write(rig, [['c', '1']]);
     await clean(rig);
     expect(batches()).toEqual(['0: 1 records', '2: 1 records']);
+    // Whoever stands in the hole is given what comes behind it, and does not wait for more.
+    expect(rig.partition.availableBytes(1, 1, 'read_uncommitted')).toBeGreaterThan(0);
+    const read = await rig.partition.read(1, 1000, { isolation: 'read_uncommitted', minOneBatch: true });
+    expect(new BatchHeader(read.pieces[0] ?? new Uint8Array()).baseOffset).toBe(2);
   });
 
   test('an empty batch where a whole stretch is gone', async () => {

@@ -48,7 +48,11 @@ export interface JoinedBroker {
 }
 
 /** One more broker in the same cluster and simulation. */
-export async function joinBroker(rig: BrokerRig, nodeId: number): Promise<JoinedBroker> {
+export async function joinBroker(
+  rig: BrokerRig,
+  nodeId: number,
+  options: { readonly advertisedHost?: string } = {},
+): Promise<JoinedBroker> {
   const { env, network, objects } = rig;
   const run = <T>(work: Promise<T>): Promise<T> => rig.run(work);
   const disk = new SimDisk({ capacityBytes: 64 * MIB, clock: env.clock, random: env.random.fork() });
@@ -63,6 +67,7 @@ export async function joinBroker(rig: BrokerRig, nodeId: number): Promise<Joined
         zone: `zone-${nodeId}`,
         memoryBytes: 128 * MIB,
         settings: {},
+        ...options,
       },
     ),
   );

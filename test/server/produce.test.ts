@@ -100,6 +100,27 @@ describe('Produce', () => {
     expect(rig.disk.writes - writesBefore).toBe(1);
   });
 
+  test.each(Object.entries(CompressionType))(
+    'a batch of %s stays as it was compressed',
+    async (codec, type) => {
+      await rig.topic(`p-as-${codec}`);
+      const sent = batchOf(['x'.repeat(1000), 'y'.repeat(1000)], { compression: type });
+      const copy = Buffer.from(sent);
+      expect(producedRow(await produce(9, produceTo(`p-as-${codec}`, sent))).errorCode).toBe(0);
+      const row = fetchedRow(await rig.run(rig.client.call(Fetch, 12, fetchFrom(`p-as-${codec}`, 0))));
+      // All from the magic byte on, checksum included: before it stand base offset, length and leader epoch.
+      expect(Buffer.from(row.records ?? []).subarray(16)).toEqual(copy.subarray(16));
+    },
+  );
+
+  test.each([1, -1])('acks=%i: min.insync.replicas is satisfied by the storage', async (acks) => {
+    await rig.topic(`p-isr${acks}`, { configs: { 'min.insync.replicas': '3' } });
+    expect(producedRow(await produce(9, produceTo(`p-isr${acks}`, batchOf(['a']), 0, acks)))).toMatchObject({
+      errorCode: 0,
+      baseOffset: 0,
+    });
+  });
+
   test.each([2, -2, 100])('acks=%i is INVALID_REQUIRED_ACKS, and nothing is stored', async (acks) => {
     const topic = `p-acks${acks}`;
     await rig.topic(topic);
@@ -248,6 +269,23 @@ describe('InitProducerId and idempotence', () => {
     expect(new Set(answers.map(({ producerId }) => producerId)).size).toBe(3);
     for (const answer of answers) expect(answer).toMatchObject({ errorCode: 0, producerEpoch: 0 });
   });
+
+  test.each([3, 4, 5])(
+    'version %i: the id and epoch a producer had do not bring them back',
+    async (version) => {
+      const { producerId } = await init(null);
+      const again = await rig.run(
+        rig.client.call(InitProducerId, version, {
+          transactionalId: null,
+          transactionTimeoutMs: 60_000,
+          producerId,
+          producerEpoch: 0,
+        }),
+      );
+      expect(again).toMatchObject({ errorCode: 0, producerEpoch: 0 });
+      expect(again.producerId).toBeGreaterThan(producerId);
+    },
+  );
 
   test('a transactional id is refused with an error that ends the attempt', async () => {
     expect(await init('tx-1')).toMatchObject({

@@ -63,13 +63,13 @@ describe('ListOffsets', () => {
   const list = async (
     version: number,
     timestamp: number,
-    more: { partitionIndex?: number; epoch?: number } = {},
+    more: { partitionIndex?: number; epoch?: number; isolationLevel?: number } = {},
   ) => {
-    const { partitionIndex = 0, epoch = -1 } = more;
+    const { partitionIndex = 0, epoch = -1, isolationLevel = 0 } = more;
     const { topics } = await rig.run(
       rig.client.call(ListOffsets, version, {
         replicaId: -1,
-        isolationLevel: 0,
+        isolationLevel,
         topics: [{ name: 'times', partitions: [{ partitionIndex, currentLeaderEpoch: epoch, timestamp }] }],
       }),
     );
@@ -81,6 +81,13 @@ describe('ListOffsets', () => {
     expect(await list(version, -2)).toMatchObject({ errorCode: 0, offset: 0, timestamp: -1 });
     expect(await list(version, BASE_MS + 1)).toMatchObject({ offset: 1, timestamp: BASE_MS + 1000 });
     expect(await list(version, 0)).toMatchObject({ offset: 0, timestamp: BASE_MS });
+  });
+
+  test('read_committed: without transactions everything is stable up to the high watermark', async () => {
+    const committed = { isolationLevel: 1 };
+    expect(await list(9, -1, committed)).toMatchObject({ errorCode: 0, offset: 3 });
+    expect(await list(9, -3, committed)).toMatchObject({ errorCode: 0, offset: 2 });
+    expect(await list(9, BASE_MS + 1, committed)).toMatchObject({ errorCode: 0, offset: 1 });
   });
 
   test('a time after the last record is offset -1, timestamp -1, and no error', async () => {
@@ -225,6 +232,8 @@ describe('settings', () => {
     expect(configs.map(({ name }) => name)).toEqual(['retention.ms']);
     expect(configs[0]?.synonyms.length).toBeGreaterThan(0);
     expect(configs[0]?.documentation).not.toBe('');
+    // An empty list is all of them, as null is.
+    expect((await describeOne(4, TOPIC, 'times', { keys: [] })).configs.length).toBeGreaterThan(20);
     const plain = await describeOne(4, TOPIC, 'times', { keys: ['retention.ms'] });
     expect(plain.configs[0]).toMatchObject({ synonyms: [], documentation: null });
   });

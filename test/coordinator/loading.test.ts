@@ -277,6 +277,19 @@ describe('when leadership moves', () => {
     expect(world.streams.get(0)?.endOffset).toBe(0);
   });
 
+  test('failure class: a move that was called off left the coordinator on a log that was closed for it (I37, seed 1773)', async () => {
+    const world = await CoordinatorWorld.start();
+    expect(await commit(world, { offset: 1 })).toBe(Errors.NONE);
+    world.topics.move(GROUP_METADATA_TOPIC, 0, BROKER_ID + 1);
+    // The broker lets go of the partition.
+    world.logs.get(0)?.abandon();
+    expect(await commit(world, { offset: 2 })).toBe(Errors.NOT_COORDINATOR);
+    world.topics.move(GROUP_METADATA_TOPIC, 0, undefined);
+    await world.settle();
+    expect(await commit(world, { offset: 3 })).toBe(Errors.NONE);
+    expect(committed(world)).toBe(3);
+  });
+
   test('and comes back under a new epoch, the log is read anew', async () => {
     const world = await CoordinatorWorld.start();
     await commit(world, { offset: 1 });

@@ -56,12 +56,19 @@ export class TopicsDouble {
 
   /** Gives a partition to another leader, under a new epoch. */
   lead(name: string, index: number, leaderId: number): void {
+    this.#change(name, index, ({ leaderEpoch }) => ({ leaderId, leaderEpoch: leaderEpoch + 1 }));
+  }
+
+  /** Begins to move a partition, or calls that off. */
+  move(name: string, index: number, movingTo: number | undefined): void {
+    this.#change(name, index, () => ({ movingTo }));
+  }
+
+  #change(name: string, index: number, change: (partition: Partition) => Partial<Partition>): void {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     const partitions = topic.partitions.map((partition) =>
-      partition.index === index
-        ? { ...partition, leaderId, leaderEpoch: partition.leaderEpoch + 1 }
-        : partition,
+      partition.index === index ? { ...partition, ...change(partition) } : partition,
     );
     const changed = { ...topic, partitions };
     this.#topics.set(name, changed);

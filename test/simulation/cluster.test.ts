@@ -42,6 +42,11 @@ describe('several brokers, one bucket, under faults', () => {
     expect(violations).toEqual([]);
   }, 120_000);
 
+  test('failure class: a move that was called off left the coordinator on a log that was closed for it (I37, seed 1773)', async () => {
+    const { violations } = await runSeed(1773, drawPlan(1773));
+    expect(violations).toEqual([]);
+  }, 120_000);
+
   test.each([172, 177])(
     'failure class: a broker that had not heard of a topic yet told who deleted it that there is none (I38, seed %i)',
     async (seed) => {

@@ -177,11 +177,16 @@ export class CoordinatorPartitions {
     }
   }
 
-  /** Loads what came, drops what went. A new leader epoch means that someone else may have written in between. */
+  /**
+   * Loads what came, drops what went or is about to go: its log is being closed, and opened anew when the move is called
+   * off. A new leader epoch means that someone else may have written in between.
+   */
   #reconcile(): void {
     const topic = this.#topic();
     const { brokerId } = this.#options;
-    const led = (topic?.partitions ?? []).filter(({ leaderId }) => leaderId === brokerId);
+    const led = (topic?.partitions ?? []).filter(
+      ({ leaderId, movingTo }) => leaderId === brokerId && movingTo === undefined,
+    );
     const epochs = new Map(led.map(({ index, leaderEpoch }) => [index, leaderEpoch]));
     for (const [index, slot] of [...this.#slots]) {
       if (slot.topicId !== topic?.id || slot.leaderEpoch !== epochs.get(index)) this.#drop(index);

@@ -83,11 +83,18 @@ export class FaultInjector {
 
   /** Everything is taken back; every machine is to run again. */
   async heal(): Promise<void> {
-    const { machines, network, volumes } = this.#world;
     this.#isOver = true;
+    // First: a stop under way of a process that is paused, or cut off, or whose disk holds its writes, ends only then.
+    this.#takeBack();
+    await Promise.all(this.#pending);
+    this.#takeBack();
+    for (const machine of this.#world.machines) this.#world.start(machine);
+  }
+
+  #takeBack(): void {
+    const { machines, network, volumes } = this.#world;
     this.#storeChance = 0;
     this.#isOutage = false;
-    await Promise.all(this.#pending);
     network.healAll();
     for (const { disk, reservations } of volumes.values()) {
       disk.decide = () => 'stored';
@@ -99,7 +106,6 @@ export class FaultInjector {
     for (const machine of machines) {
       if (machine.process !== undefined) machine.process.objects.unavailable = false;
       this.#world.resume(machine);
-      this.#world.start(machine);
     }
   }
 

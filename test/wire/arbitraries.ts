@@ -13,7 +13,11 @@ export interface Limits {
   readonly elements: number;
   readonly textLength: number;
   readonly bytes: number;
+  /** Values to draw from in place of any; undefined: any. */
+  readonly scalar?: (kind: ScalarKind) => fc.Arbitrary<unknown> | undefined;
 }
+type ScalarKind = Exclude<FieldSpec['kind'], 'array' | 'struct'>;
+
 /** Reaches two-byte varints, and pieces that are spliced instead of copied. */
 export const LONG: Limits = { elements: 3, textLength: 150, bytes: 700 };
 /** For tests whose cost is the square of the size. */
@@ -62,10 +66,11 @@ function valueArbitrary(spec: FieldSpec, version: number, limits: Limits): fc.Ar
   }
 }
 
-function scalarArbitrary(
-  kind: Exclude<FieldSpec['kind'], 'array' | 'struct'>,
-  limits: Limits,
-): fc.Arbitrary<unknown> {
+function scalarArbitrary(kind: ScalarKind, limits: Limits): fc.Arbitrary<unknown> {
+  return limits.scalar?.(kind) ?? anyScalar(kind, limits);
+}
+
+function anyScalar(kind: ScalarKind, limits: Limits): fc.Arbitrary<unknown> {
   switch (kind) {
     case 'bool':
       return fc.boolean();

@@ -100,6 +100,13 @@ describe('Metadata', () => {
     expect(second.topics[0]?.partitions).toHaveLength(1);
   });
 
+  test('asked-twice: a topic named twice in one request is created as well', async () => {
+    await metadata(9, { topics: named('md-auto-twice', 'md-auto-twice'), allowAutoTopicCreation: true });
+    await rig.env.clock.advance(1000);
+    const { topics } = await metadata(9, { topics: named('md-auto-twice'), allowAutoTopicCreation: false });
+    expect(topics[0]).toMatchObject({ errorCode: 0, name: 'md-auto-twice' });
+  });
+
   test('versions below 4 always create, later ones only when allowed', async () => {
     await metadata(1, { topics: named('md-auto-old') });
     await metadata(4, { topics: named('md-auto-no'), allowAutoTopicCreation: false });

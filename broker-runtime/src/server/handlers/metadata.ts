@@ -38,12 +38,12 @@ export const metadataApi = defineApi({
     });
 
     const asked = request.topics;
-    const missing: string[] = [];
+    const missing = new Set<string>();
     const all = asked === null || (context.apiVersion === 0 && asked.length === 0);
     const topics = all
       ? Array.from(services.metadata.topics(), rowOf)
       : asked.map((topic) => answerFor(services, context, topic, rowOf, missing));
-    if (services.settings.autoCreateTopics && request.allowAutoTopicCreation) create(services, missing);
+    if (services.settings.autoCreateTopics && request.allowAutoTopicCreation) create(services, [...missing]);
     return {
       brokers: brokers.map(({ id, ...address }) => ({ nodeId: id, ...address })),
       clusterId: services.metadata.clusterId,
@@ -61,7 +61,7 @@ function answerFor(
   context: RequestContext,
   asked: AskedTopic,
   rowOf: (topic: Topic) => TopicRow,
-  missing: string[],
+  missing: Set<string>,
 ): TopicRow {
   const { name, topicId } = asked;
   if (context.apiVersion < FIRST_VERSION_BY_ID && (name === null || topicId !== ZERO_UUID)) {
@@ -75,7 +75,7 @@ function answerFor(
   const topic = services.metadata.topicByName(name);
   if (topic !== undefined) return rowOf(topic);
   if (topicNameProblem(name) !== undefined) return unknown(Errors.INVALID_TOPIC_EXCEPTION, name, ZERO_UUID);
-  missing.push(name);
+  missing.add(name);
   return unknown(Errors.UNKNOWN_TOPIC_OR_PARTITION, name, ZERO_UUID);
 }
 

@@ -8,6 +8,7 @@ import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
 import { GetBucketVersioningCommand, HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { paginateListServiceQuotas, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import { vcpusOf } from '../lib/environment/limits.ts';
 import type { ResolvedEnvironment } from '../lib/environment/resolve.ts';
 import type { Finding } from './finding.ts';
 
@@ -96,21 +97,11 @@ async function offerings(client: EC2Client, { instances, zones }: ResolvedEnviro
   });
 }
 
-/** vCPUs of the sizes the kit allows. */
-const VCPUS: Readonly<Record<string, number>> = {
-  medium: 1,
-  large: 2,
-  xlarge: 4,
-  '2xlarge': 8,
-  '4xlarge': 16,
-};
-
 /** By name: the codes are nowhere documented as stable. */
 async function quotas(client: ServiceQuotasClient, environment: ResolvedEnvironment): Promise<Answer[]> {
   const { zones, slotsPerZone, wal, instances, scaling } = environment;
   const slots = wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0;
-  const sizes = instances.types.map((type) => VCPUS[type.split('.')[1] ?? ''] ?? 0);
-  const vcpus = zones.length * scaling.maxPerZone * Math.max(...sizes);
+  const vcpus = zones.length * scaling.maxPerZone * Math.max(...instances.types.map(vcpusOf));
   const needs = [
     { service: 'ebs', name: /IOPS for Provisioned IOPS SSD \(io2\)/, need: slots * wal.iops, unit: 'IOPS' },
     {

@@ -26,6 +26,7 @@ import {
 } from 'aws-cdk-lib/aws-ec2';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import { ROOT_VOLUME_GIB } from '../environment/limits.ts';
 import { CLUSTER_TAG, LAUNCH_HOOK, METRIC_NAMESPACE, TERMINATE_HOOK } from '../instance-contract.ts';
 
 export interface BrokerFleetProps {
@@ -58,7 +59,6 @@ const LAUNCH_PATIENCE = Duration.minutes(10);
 const TERMINATE_PATIENCE = Duration.minutes(3);
 /** Longer than a failover with replay, so that a slow start is not taken for a failure. */
 const HEALTH_GRACE_SECONDS = 300;
-const ROOT_GIB = 8;
 
 /** Instances in service in a zone, the fewest of each minute: from the names alone, for stacks that hold no reference. */
 export function metricBrokersInService(cluster: string, zone: string): Metric {
@@ -128,7 +128,10 @@ export class BrokerFleet extends Construct implements IConnectable {
       blockDevices: [
         {
           deviceName: '/dev/xvda',
-          volume: BlockDeviceVolume.ebs(ROOT_GIB, { encrypted: true, volumeType: EbsDeviceVolumeType.GP3 }),
+          volume: BlockDeviceVolume.ebs(ROOT_VOLUME_GIB, {
+            encrypted: true,
+            volumeType: EbsDeviceVolumeType.GP3,
+          }),
         },
       ],
     });

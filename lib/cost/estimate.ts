@@ -1,3 +1,4 @@
+import { ROOT_VOLUME_GIB } from '../environment/limits.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 import { type CostLine, costLine, totalOf } from './cost-line.ts';
 import { clientLines } from './clients.ts';
@@ -84,7 +85,7 @@ function computeLines({ zones, instances, scaling }: ResolvedEnvironment): CostL
       'root volumes, gp3',
       PRICES.gp3Storage,
       [zones.length * scaling.maxPerZone, 'instances'],
-      [8, 'GB'],
+      [ROOT_VOLUME_GIB, 'GB'],
     ),
   ];
 }

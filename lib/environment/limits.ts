@@ -56,5 +56,18 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   r7i: { architecture: 'x86_64', burstable: false },
 };
 
-/** Sizes that one broker process, which is one thread, makes use of. */
-export const SIZES: readonly string[] = ['medium', 'large', 'xlarge', '2xlarge', '4xlarge'];
+/** Of an instance: the system and the bundle, nothing that is kept. */
+export const ROOT_VOLUME_GIB = 8;
+
+/** vCPUs of the sizes that one broker process, which is one thread, makes use of. */
+const VCPUS_OF_SIZE = { medium: 1, large: 2, xlarge: 4, '2xlarge': 8, '4xlarge': 16 } as const;
+
+export const SIZES: readonly string[] = Object.keys(VCPUS_OF_SIZE);
+
+/** vCPUs of an instance type that the kit allows; 0 for any other. */
+export function vcpusOf(type: string): number {
+  const [family = '', size = ''] = type.split('.');
+  // EC2: instance types; t3 and t4g have two from the smallest size on.
+  if (size === 'medium' && FAMILIES[family]?.burstable === true) return 2;
+  return Object.entries(VCPUS_OF_SIZE).find(([name]) => name === size)?.[1] ?? 0;
+}

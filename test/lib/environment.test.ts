@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { environments } from '../../environments/index.ts';
 import type { Environment } from '../../lib/environment/environment.ts';
+import { vcpusOf } from '../../lib/environment/limits.ts';
 import { resolveEnvironment, slotsOf } from '../../lib/environment/resolve.ts';
 import { InvalidEnvironmentError, problemsOf } from '../../lib/environment/validate.ts';
 
@@ -155,4 +156,15 @@ describe('an environment', () => {
     expect(three).toEqual(expect.arrayContaining(two));
     expect(two.map(({ nodeId }) => nodeId)).toEqual([1, 2, 101, 102, 201, 202]);
   });
+});
+
+test.each([
+  ['m7g.medium', 1],
+  ['t4g.medium', 2],
+  ['t3.medium', 2],
+  ['m7g.large', 2],
+  ['r8g.4xlarge', 16],
+  ['m5.metal', 0],
+])('%s has %i vCPUs, which is what quotas count', (type, vcpus) => {
+  expect(vcpusOf(type)).toBe(vcpus);
 });

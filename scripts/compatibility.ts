@@ -15,6 +15,7 @@ const CLIENTS: Readonly<Record<string, string>> = {
   kafkajs: 'kafkajs 2.2.4',
   platformatic: '@platformatic/kafka 2.12.1',
   kcat: "kcat on Debian's librdkafka 2.0.2",
+  'kafka-python': "kafka-python 2.0.2, Debian's",
   java: 'Java clients and tools of Apache Kafka 4.3.1',
   librdkafka: 'librdkafka 2.15.1, its own C test suite',
   'franz-go': 'franz-go 1.21.6, its own kgo tests',

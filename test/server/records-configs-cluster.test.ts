@@ -184,6 +184,28 @@ describe('OffsetForLeaderEpoch', () => {
     expect(await ask(0, 0)).toMatchObject({ errorCode: 0, leaderEpoch: 0, endOffset: 3 });
     expect(await ask(9, 0)).toMatchObject({ errorCode: Errors.UNKNOWN_TOPIC_OR_PARTITION, endOffset: -1 });
   });
+
+  test('what ListOffsets tells of an empty log is confirmed, or consumers would be sent back to their reset policy', async () => {
+    await rig.topic('empty');
+    for (const timestamp of [-1, -2]) {
+      const asked = { partitionIndex: 0, timestamp };
+      const listed = await rig.run(
+        rig.client.call(ListOffsets, 9, {
+          replicaId: -1,
+          isolationLevel: 0,
+          topics: [{ name: 'empty', partitions: [asked] }],
+        }),
+      );
+      const leaderEpoch = listed.topics[0]?.partitions[0]?.leaderEpoch ?? -1;
+      expect(leaderEpoch).toBeGreaterThanOrEqual(0);
+      const { topics } = await rig.run(
+        rig.client.call(OffsetForLeaderEpoch, 4, {
+          topics: [{ topic: 'empty', partitions: [{ partition: 0, leaderEpoch }] }],
+        }),
+      );
+      expect(topics[0]?.partitions[0]).toMatchObject({ errorCode: 0, leaderEpoch, endOffset: 0 });
+    }
+  });
 });
 
 describe('settings', () => {

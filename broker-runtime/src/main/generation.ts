@@ -59,7 +59,7 @@ async function patiently<T>(env: Env, ask: () => Promise<T>): Promise<T> {
       return await ask();
     } catch (error) {
       if (!(error instanceof ObjectStoreError) || error.code !== 'UNAVAILABLE') throw error;
-      if (repeat === 0) env.events.warn('generation.waits-for-store', { reason: messageOf(error) });
+      if (repeat === 0) env.events.warn('generation.waiting-for-store', { reason: messageOf(error) });
     }
     await env.clock.sleep(backoffMs(repeat, BACKOFF, env.random));
   }

@@ -1,4 +1,5 @@
 import net from 'node:net';
+import tls from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { PeerTlsNetwork } from '../../broker-runtime/src/adapters/peer-tls-network.ts';
 import { TcpNetwork } from '../../broker-runtime/src/adapters/tcp-network.ts';
@@ -93,7 +94,33 @@ describe('a broker refuses, and says so,', () => {
     const theirs = { ...(await credentialsOf(authority, 'brokers.other.example.com')), name: CLUSTER };
     await connectAndEnd(new PeerTlsNetwork(theirs), address);
     expect(accepted).toEqual([]);
-    expect(refused).toEqual([expect.stringMatching(/does not match certificate's altnames/)]);
+    expect(refused).toEqual([
+      expect.stringMatching(/not one of this cluster's brokers.*brokers.other.example.com/),
+    ]);
+  });
+
+  test('a peer that shows no certificate', async () => {
+    const { address, refused, accepted } = await refusing();
+    const socket = tls.connect({ ...address, ca: authority.certificate, servername: CLUSTER });
+    socket.on('error', () => undefined);
+    await new Promise((ended) => socket.once('close', ended));
+    expect(accepted).toEqual([]);
+    expect(refused).toHaveLength(1);
+  });
+
+  test.each([
+    ['whose name is a wildcard, good for every cluster of the authority', 'broker', '*.kafka.example.com'],
+    ['that has the name as its common name only', CLUSTER, 'brokers.other.example.com'],
+  ])('loose-identity: a peer %s', async (_which, commonName, name) => {
+    const { address, refused, accepted } = await refusing();
+    const loose = await authority.sign(commonName, [name]);
+    const theirs = { ...loose, authorities: authority.certificate, name: CLUSTER };
+    await connectAndEnd(new PeerTlsNetwork(theirs), address);
+    expect(accepted).toEqual([]);
+    expect(refused).toHaveLength(1);
+    await listener?.close();
+    const other = await listen(new PeerTlsNetwork(theirs));
+    await expect(dial(new PeerTlsNetwork(ours), other.address)).rejects.toThrow(/not one of this cluster's/);
   });
 
   test('a peer that speaks plaintext', async () => {
@@ -109,10 +136,10 @@ describe('a broker refuses, and says so,', () => {
 describe('a broker does not connect', () => {
   test('to one of other authorities', async () => {
     const { address } = await listen(new PeerTlsNetwork(await credentialsOf(stranger)));
-    await expect(dial(new PeerTlsNetwork(ours), address)).rejects.toMatchObject({
-      name: 'ConnectError',
-      code: 'FAILED',
-    });
+    const told: string[] = [];
+    const network = new PeerTlsNetwork(ours, { onRefused: (_remote, reason) => told.push(reason) });
+    await expect(dial(network, address)).rejects.toMatchObject({ name: 'ConnectError', code: 'FAILED' });
+    expect(told).toEqual([expect.stringMatching(/cannot connect to 127.0.0.1:\d+: /)]);
   });
 
   test('to one of another cluster, although the authorities are the same', async () => {

@@ -130,6 +130,7 @@ describe('an environment', () => {
   test.each<[code: string, wrong: Partial<Environment>]>([
     ['ProdDestroy', { data: { removal: 'destroy', confirmDestroy: 'try' } }],
     ['ProdPlaintext', { clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: true } }],
+    ['ProdPeerPlaintext', { peerTls: undefined }],
     ['ProdRecovery', { recovery: undefined }],
     ['ProdAlarms', { alarms: undefined }],
     ['ProdSlots', { slotsPerZone: 1 }],

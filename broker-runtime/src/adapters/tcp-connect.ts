@@ -107,10 +107,6 @@ const CONNECT_ERRORS: Readonly<Record<string, { readonly code: ConnectErrorCode;
   ENETUNREACH: { code: 'UNREACHABLE', help: UNREACHABLE },
   ENOTFOUND: { code: 'UNREACHABLE', help: UNRESOLVED },
   EAI_AGAIN: { code: 'UNREACHABLE', help: UNRESOLVED },
-  ERR_TLS_CERT_ALTNAME_INVALID: {
-    code: 'FAILED',
-    help: "its certificate is not one of this cluster's brokers: it does not carry their name",
-  },
   ETIMEDOUT: { code: 'TIMED_OUT', help: 'nobody answered: the machine is gone, or a firewall drops packets' },
 };
 

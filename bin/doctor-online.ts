@@ -1,22 +1,20 @@
 import {
   DescribeAvailabilityZonesCommand,
-  DescribeInstanceTypeOfferingsCommand,
   DescribeSubnetsCommand,
   EC2Client,
+  paginateDescribeInstanceTypeOfferings,
 } from '@aws-sdk/client-ec2';
 import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
 import { GetBucketVersioningCommand, HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { paginateListServiceQuotas, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
-import { vcpusOf } from '../lib/environment/limits.ts';
 import type { ResolvedEnvironment } from '../lib/environment/resolve.ts';
-import type { Finding } from './finding.ts';
+import { quotas } from './doctor-quotas.ts';
+import type { Answer, Finding } from './finding.ts';
 
 interface Question {
   readonly check: string;
   readonly ask: () => Promise<readonly Answer[]>;
 }
-type Answer = readonly [level: Finding['level'], says: string];
 
 /** Asks with the caller's credentials, reads only, and goes on when an answer is refused. `AWS_ENDPOINT_URL` is honoured. */
 export async function onlineFindings(environment: ResolvedEnvironment): Promise<Finding[]> {
@@ -44,7 +42,7 @@ function questions(environment: ResolvedEnvironment): Question[] {
     { check: 'identity', ask: () => identity(new STSClient(options), environment) },
     { check: 'zones', ask: () => zones(ec2, environment) },
     { check: 'instances', ask: () => offerings(ec2, environment) },
-    { check: 'quotas', ask: () => quotas(new ServiceQuotasClient(options), environment) },
+    { check: 'quotas', ask: () => quotas(environment) },
     {
       check: 'bucket',
       ask: () => bucket(new S3Client(options), environment.data),
@@ -77,63 +75,26 @@ async function zones(client: EC2Client, environment: ResolvedEnvironment): Promi
 }
 
 async function offerings(client: EC2Client, { instances, zones }: ResolvedEnvironment): Promise<Answer[]> {
-  const { InstanceTypeOfferings = [] } = await client.send(
-    new DescribeInstanceTypeOfferingsCommand({
+  const offered = new Set<string>();
+  const pages = paginateDescribeInstanceTypeOfferings(
+    { client },
+    {
       LocationType: 'availability-zone',
       Filters: [
         { Name: 'instance-type', Values: [...instances.types] },
         { Name: 'location', Values: [...zones] },
       ],
-    }),
+    },
   );
+  for await (const { InstanceTypeOfferings = [] } of pages) {
+    for (const { Location, InstanceType } of InstanceTypeOfferings)
+      offered.add(`${Location} ${InstanceType}`);
+  }
   return zones.map((zone): Answer => {
-    const here: (string | undefined)[] = InstanceTypeOfferings.filter((one) => one.Location === zone).map(
-      (one) => one.InstanceType,
-    );
-    const missing = instances.types.filter((type) => !here.includes(type));
+    const missing = instances.types.filter((type) => !offered.has(`${zone} ${type}`));
     if (missing.length === 0) return ['ok', `${zone} has ${instances.types.join(', ')}`];
     const level = missing.length === instances.types.length ? 'problem' : 'warning';
     return [level, `${zone} does not have ${missing.join(', ')}: choose another type or zone`];
-  });
-}
-
-/** By name: the codes are nowhere documented as stable. */
-async function quotas(client: ServiceQuotasClient, environment: ResolvedEnvironment): Promise<Answer[]> {
-  const { zones, slotsPerZone, wal, instances, scaling } = environment;
-  const slots = wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0;
-  const vcpus = zones.length * scaling.maxPerZone * Math.max(...instances.types.map(vcpusOf));
-  const needs = [
-    { service: 'ebs', name: /IOPS for Provisioned IOPS SSD \(io2\)/, need: slots * wal.iops, unit: 'IOPS' },
-    {
-      service: 'ebs',
-      name: /Storage for Provisioned IOPS SSD \(io2\)/,
-      need: (slots * wal.sizeGiB) / 1_024,
-      unit: 'TiB',
-    },
-    {
-      service: 'ec2',
-      name: /^All Standard .*Spot Instance Requests/,
-      need: instances.spotPercent > 0 ? vcpus : 0,
-      unit: 'vCPUs',
-    },
-    { service: 'ec2', name: /^Running On-Demand Standard/, need: vcpus, unit: 'vCPUs' },
-  ].filter(({ need }) => need > 0);
-  const quotasOf = new Map<string, { name: string; value: number }[]>();
-  for (const service of new Set(needs.map((one) => one.service))) {
-    const found: { name: string; value: number }[] = [];
-    for await (const page of paginateListServiceQuotas({ client }, { ServiceCode: service })) {
-      for (const { QuotaName = '', Value = 0 } of page.Quotas ?? []) {
-        found.push({ name: QuotaName, value: Value });
-      }
-    }
-    quotasOf.set(service, found);
-  }
-  return needs.map(({ service, name, need, unit }): Answer => {
-    const quota = quotasOf.get(service)?.find((one) => name.test(one.name));
-    if (quota === undefined)
-      return ['warning', `no quota of ${service} matches ${name.source}: look for it yourself`];
-    const text = `${quota.name}: ${quota.value} ${unit}, needed ${Number(need.toFixed(2))} beside what runs already`;
-    return quota.value >= need ? ['ok', text] : ['problem', `${text}: ask for more in Service Quotas`];
   });
 }
 

@@ -6,3 +6,6 @@ export interface Finding {
   /** What was found, and the fix where there is something to fix. */
   readonly says: string;
 }
+
+/** Of one question. */
+export type Answer = readonly [level: Finding['level'], says: string];

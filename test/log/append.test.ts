@@ -236,7 +236,7 @@ describe('what an append refuses, with nothing stored', () => {
     expect(put(rig, { timestampMs: -1 }).error).toBe(Errors.NONE);
   });
 
-  test('a compression bomb is not inflated beyond the cap: CORRUPT_MESSAGE', async () => {
+  test('a compression bomb is not inflated beyond the cap: MESSAGE_TOO_LARGE, which ends it', async () => {
     const bomb = buildBatch({
       records: [
         { offset: 0, timestampMs: 0, key: Buffer.from('k'), value: new Uint8Array(65 * 1024 * 1024) },
@@ -244,7 +244,18 @@ describe('what an append refuses, with nothing stored', () => {
       compression: 4,
     });
     expect(bomb.length).toBeLessThan(100_000);
-    expect((await refusal(bomb, COMPACTED)).error).toBe(Errors.CORRUPT_MESSAGE);
+    expect((await refusal(bomb, COMPACTED)).error).toBe(Errors.MESSAGE_TOO_LARGE);
+  });
+
+  test('compressed bytes that are broken under a right checksum: INVALID_RECORD, which nobody sends again', async () => {
+    const broken = resign(
+      buildBatch({
+        records: [{ offset: 0, timestampMs: 0, key: Buffer.from('k'), value: new Uint8Array(1_000) }],
+        compression: 4,
+      }),
+      (view) => view.setUint32(61, 0xffff_ffff),
+    );
+    expect((await refusal(broken, COMPACTED)).error).toBe(Errors.INVALID_RECORD);
   });
 
   test('records that are not what the header counts, where records are looked into: INVALID_RECORD', async () => {

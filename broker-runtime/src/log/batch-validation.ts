@@ -1,7 +1,11 @@
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BATCH_HEADER_BYTES, type BatchHeader, CompressionType } from '../wire/records/batch-header.ts';
-import { DecompressionError, MAX_DECOMPRESSED_BYTES } from '../wire/records/compression.ts';
+import {
+  DecompressionError,
+  InflatesTooFarError,
+  MAX_DECOMPRESSED_BYTES,
+} from '../wire/records/compression.ts';
 import { InvalidRecordsError, recordsOf } from '../wire/records/read-records.ts';
 import { checkBatch } from '../wire/records/validate-batch.ts';
 
@@ -121,7 +125,10 @@ function validateRecords(batch: BatchHeader, config: LogConfig, nowMs: number): 
     }
   } catch (error) {
     if (error instanceof InvalidRecordsError) return refuse(Errors.INVALID_RECORD, error.message);
-    if (error instanceof DecompressionError) return refuse(Errors.CORRUPT_MESSAGE, error.message);
+    // The checksum was right, so it is the same every time: no CORRUPT_MESSAGE, which producers send again. Java splits
+    // what is too large, and the halves of an honest batch get in.
+    if (error instanceof InflatesTooFarError) return refuse(Errors.MESSAGE_TOO_LARGE, error.message);
+    if (error instanceof DecompressionError) return refuse(Errors.INVALID_RECORD, error.message);
     throw error;
   }
   if (errors.length === 0 && !tooNew) return undefined;

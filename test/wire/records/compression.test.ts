@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { CompressionType } from '../../../broker-runtime/src/wire/records/batch-header.ts';
 import {
   DecompressionError,
+  InflatesTooFarError,
   compress,
   decompress,
 } from '../../../broker-runtime/src/wire/records/compression.ts';
@@ -93,7 +94,7 @@ describe('a bomb', () => {
   ])('of %s is refused at the limit', (_name, type, bytes) => {
     expect(bytes.length).toBeLessThan(zeros.length / 10);
     const before = process.memoryUsage().arrayBuffers;
-    expect(() => decompress(type, bytes, limit)).toThrow(DecompressionError);
+    expect(() => decompress(type, bytes, limit)).toThrow(InflatesTooFarError);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * limit);
     expect(decompress(type, bytes, zeros.length)).toHaveLength(zeros.length);
   });
@@ -111,6 +112,12 @@ describe('a bomb', () => {
     ['nothing', Buffer.alloc(0)],
   ])('%s is refused', (_what, bytes) => {
     expect(() => decompress(snappy, bytes)).toThrow(DecompressionError);
+  });
+
+  test('a snappy block longer than it says is broken, not too large', () => {
+    const decode = () => decompress(snappy, Buffer.from('0104' + '6161', 'hex'));
+    expect(decode).toThrow(DecompressionError);
+    expect(decode).not.toThrow(InflatesTooFarError);
   });
 
   test('an unknown compression type is refused', () => {

@@ -2,6 +2,7 @@ import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node
 import { lz4Compress } from '@platformatic/wasm-utils/bundled';
 import { MillraceError } from '../../base/errors.ts';
 import { CompressionType } from './batch-header.ts';
+import { OutputLimitError } from './inflate-output.ts';
 import { lz4Decompress } from './lz4.ts';
 import { snappyCompress, snappyDecompress } from './snappy.ts';
 
@@ -13,10 +14,15 @@ export const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
 
 /** Compressed bytes that are broken, of an unknown kind, or too large when inflated. */
 export class DecompressionError extends MillraceError {
-  readonly code = 'DECOMPRESSION';
+  readonly code: string = 'DECOMPRESSION';
 }
 
-/** @throws {DecompressionError} */
+/** They may be in order, and inflate to more than is allowed. */
+export class InflatesTooFarError extends DecompressionError {
+  override readonly code = 'INFLATES_TOO_FAR';
+}
+
+/** @throws {DecompressionError} {InflatesTooFarError} */
 export function decompress(
   compression: number,
   bytes: Uint8Array,
@@ -35,13 +41,28 @@ export function decompress(
         return zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
     }
   } catch (error) {
+    if (isBeyond(error, maxBytes)) {
+      throw new InflatesTooFarError(
+        `${bytes.length} bytes of compression type ${compression} inflate to more than ${maxBytes} bytes`,
+        { cause: error },
+      );
+    }
     const reason = error instanceof Error ? error.message : String(error);
     throw new DecompressionError(
-      `${bytes.length} bytes of compression type ${compression} do not inflate to ${maxBytes} bytes or less: ${reason}`,
+      `${bytes.length} bytes of compression type ${compression} do not inflate: ${reason}`,
       { cause: error },
     );
   }
   throw new DecompressionError(`compression type ${compression} is not known; 0 to 4 are`);
+}
+
+/** The limit that was given, not a size that the bytes claim themselves and do not keep. */
+function isBeyond(error: unknown, maxBytes: number): boolean {
+  if (error instanceof OutputLimitError) return error.maxBytes >= maxBytes;
+  // By shape: errors of Node's own modules are of another realm in a VM context.
+  return (
+    typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+  );
 }
 
 /** For batches the broker makes anew: compaction and its own topics. Synchronous, as measured best up to 64 KiB. */

@@ -1,6 +1,16 @@
 /** Most literals and matches are shorter than what a call of set or copyWithin costs. */
 const COPY_BY_HAND_BELOW_BYTES = 32;
 
+/** More comes out than is allowed; whatever else is wrong with the bytes is another RangeError. */
+export class OutputLimitError extends RangeError {
+  readonly maxBytes: number;
+
+  constructor(maxBytes: number) {
+    super(`more than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
 /** Bytes that grow, up to a limit, and can repeat what they end with. */
 export class InflateOutput {
   #bytes: Uint8Array;
@@ -48,7 +58,7 @@ export class InflateOutput {
   #reserve(length: number): number {
     const at = this.length;
     const needed = at + length;
-    if (needed > this.#maxBytes) throw new RangeError(`more than ${this.#maxBytes} bytes`);
+    if (needed > this.#maxBytes) throw new OutputLimitError(this.#maxBytes);
     if (needed > this.#bytes.length) {
       const grown = new Uint8Array(Math.min(this.#maxBytes, Math.max(needed, this.#bytes.length * 2)));
       grown.set(this.#bytes.subarray(0, at));

@@ -1,5 +1,5 @@
 import { snappyCompress as compressBlock } from '@platformatic/wasm-utils/bundled';
-import { InflateOutput } from './inflate-output.ts';
+import { InflateOutput, OutputLimitError } from './inflate-output.ts';
 
 /**
  * Snappy as Kafka's clients send it: bare, or in the framing of snappy-java (xerial), which the Java client writes
@@ -69,7 +69,7 @@ function inflate(blocks: readonly Uint8Array[], maxBytes: number): Uint8Array {
     total += preamble.inflatedBytes;
     return preamble;
   });
-  if (total > maxBytes) throw new RangeError(`inflates to ${total} bytes, more than ${maxBytes}`);
+  if (total > maxBytes) throw new OutputLimitError(maxBytes);
   const output = new InflateOutput(total, total);
   blocks.forEach((block, index) => {
     const preamble = preambles[index];

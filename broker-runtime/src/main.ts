@@ -9,21 +9,18 @@ import { NvmeReservation } from './adapters/nvme-reservation.ts';
 import { SharedDeviceVolume } from './adapters/shared-device-volume.ts';
 import { SharedFileVolume } from './adapters/shared-file-volume.ts';
 import { systemEnv } from './adapters/system-env.ts';
-import { TcpNetwork } from './adapters/tcp-network.ts';
-import { PeerTlsNetwork } from './adapters/peer-tls-network.ts';
-import { TlsNetwork } from './adapters/tls-network.ts';
 import { Broker, type BrokerStatus, type CloseOptions } from './broker.ts';
 import { exclusiveVolumes } from './broker/exclusive-volume.ts';
 import { sharedVolumes } from './broker/shared-volumes.ts';
 import type { WalVolumes } from './broker/wal-volume.ts';
 import type { BrokerConfig } from './main/broker-config.ts';
+import { Certificates } from './main/certificates.ts';
 import { openGeneration } from './main/generation.ts';
 import { reportLoad } from './main/load-reports.ts';
 import { openObjects } from './main/open-objects.ts';
 import type { BlockDevice } from './ports/block-device.ts';
 import type { Env } from './ports/env.ts';
-import { LimitedEvents } from './ports/limited-events.ts';
-import type { Address, Network, PeerCredentials, TlsCredentials } from './ports/network.ts';
+import type { Address, Network } from './ports/network.ts';
 import type { ObjectStore } from './ports/object-store.ts';
 import type { SharedVolume } from './ports/shared-volume.ts';
 
@@ -42,6 +39,8 @@ export interface RunningBroker {
   readonly address: Address;
   readonly internalAddress: Address;
   readonly failed: Promise<Error>;
+  /** Renewed while the broker runs: see {@link Certificates.renew}. */
+  readonly certificates: Certificates;
   status(): BrokerStatus;
   /** Stops cleanly; everything is in the object store then. See {@link Broker.close}. */
   close(options?: CloseOptions): Promise<void>;
@@ -68,9 +67,10 @@ export async function runBroker(
     const cluster = await openGeneration(env, objects, config.store.generation);
     const volumes = await openVolumes(env, config, opened);
     const disturbed = surroundings.network ?? ((real: Network) => real);
-    const network = disturbed(peerNetwork(env, config.peerTls));
-    const isOne = config.tls === undefined && config.peerTls === undefined;
-    const clientNetwork = isOne ? network : disturbed(clientSide(env, config.tls));
+    const certificates = new Certificates(env, config);
+    const network = disturbed(certificates.peers);
+    const isOne = certificates.clients === certificates.peers;
+    const clientNetwork = isOne ? network : disturbed(certificates.clients);
     const broker = await Broker.start(
       { env, objects: cluster, volumes, network, clientNetwork },
       {
@@ -88,6 +88,7 @@ export async function runBroker(
       address: broker.address,
       internalAddress: broker.internalAddress,
       failed: broker.failed,
+      certificates,
       status: () => broker.status(),
       close: async (options) => {
         await broker.close(options);
@@ -112,23 +113,6 @@ export async function runBroker(
 function stayAlive(): () => void {
   const timer = setInterval(() => undefined, STAY_ALIVE_MS);
   return () => clearInterval(timer);
-}
-
-function clientSide(env: Env, credentials: TlsCredentials | undefined): Network {
-  const tcp = new TcpNetwork();
-  if (credentials === undefined) return tcp;
-  return new TlsNetwork(tcp, credentials, { onRefused: refusals(env, 'server.handshake-failed') });
-}
-
-function peerNetwork(env: Env, credentials: PeerCredentials | undefined): Network {
-  if (credentials === undefined) return new TcpNetwork();
-  return new PeerTlsNetwork(credentials, { onRefused: refusals(env, 'peer.handshake-failed') });
-}
-
-/** Told a few times and then only counted: whoever is refused may come back at any rate. */
-function refusals(env: Env, event: string): (remote: string, reason: string) => void {
-  const events = new LimitedEvents(env);
-  return (remote, reason) => events.warn(event, { remote, reason });
 }
 
 async function openVolumes(
@@ -166,6 +150,10 @@ const USAGE = `usage: millrace-broker CONFIG.json          one broker (BrokerCon
        millrace-broker agent INSTANCE.json  what an instance runs (InstanceConfig in broker-runtime/src/agent)
 `;
 
+function readConfig(file: string): BrokerConfig {
+  return JSON.parse(readFileSync(file, 'utf8')) as BrokerConfig;
+}
+
 /** Under a supervisor that starts it again when it fails: systemd for the agent, the agent for a broker. */
 async function main([first, second]: readonly string[]): Promise<number> {
   if (first === 'agent' && second !== undefined) {
@@ -178,15 +166,13 @@ async function main([first, second]: readonly string[]): Promise<number> {
     return 2;
   }
   const configFile = first;
-  const config = JSON.parse(readFileSync(configFile, 'utf8')) as BrokerConfig;
+  const config = readConfig(configFile);
   const broker = await runBroker(config);
+  process.on('SIGHUP', () => broker.certificates.renewFrom(() => readConfig(configFile)));
   const say = (event: string, fields: object): void =>
     void process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
   say('ready', broker.address);
-  const stopReports = reportLoad(
-    () => broker.status(),
-    (load) => say('load', load),
-  );
+  const stopReports = reportLoad(broker, (load) => say('load', load));
   const stopped = new Promise<'stopped'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve('stopped'));
   });

@@ -81,6 +81,11 @@ export function metricWalFullPercent(cluster: string, zone: string): Metric {
   return agentMetric('WalFullPercent', cluster, zone, 'Maximum');
 }
 
+/** Days until the first certificate of a broker in the zone ends; nothing without TLS. */
+export function metricCertificateDaysLeft(cluster: string, zone: string): Metric {
+  return agentMetric('CertificateDaysLeft', cluster, zone, 'Minimum');
+}
+
 function agentMetric(metricName: string, cluster: string, zone: string, statistic: string): Metric {
   return new Metric({
     namespace: METRIC_NAMESPACE,
@@ -147,6 +152,11 @@ export class BrokerFleet extends Construct implements IConnectable {
   /** Of a zone. */
   metricWalFullPercent(zone: string): Metric {
     return metricWalFullPercent(this.#cluster, zone);
+  }
+
+  /** As the function of this name. */
+  metricCertificateDaysLeft(zone: string): Metric {
+    return metricCertificateDaysLeft(this.#cluster, zone);
   }
 
   /** Of a zone. */

@@ -14,6 +14,7 @@ import type { Construct } from 'constructs';
 import {
   metricBrokersInService,
   metricBusyPercent,
+  metricCertificateDaysLeft,
   metricWalFullPercent,
 } from '../constructs/broker-fleet.ts';
 import { metricReplicationLatency } from '../constructs/stream-bucket.ts';
@@ -38,6 +39,8 @@ const REPLICATION_LAG_SECONDS = 900;
 
 /** What is left takes a minute or two of writing. */
 const WAL_FULL_PERCENT = 80;
+/** Time to find out whose it is to renew, and to do it; brokers say it in their log at the same time. */
+const CERTIFICATE_DAYS = 14;
 
 interface AlarmSpec {
   readonly id: string;
@@ -64,6 +67,7 @@ export class ObservabilityStack extends Stack {
     const specs = [
       ...zoneAlarms(environment),
       ...volumeAlarms(environment, storage),
+      ...certificateAlarms(environment),
       ...bucketAlarms(environment),
     ];
     this.alarms = new Map(
@@ -138,6 +142,20 @@ function zoneAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       missing: TreatMissingData.BREACHING,
     },
   ];
+}
+
+function certificateAlarms({ name, zones, clients, peerTls }: ResolvedEnvironment): AlarmSpec[] {
+  if (clients.tls === undefined && peerTls === undefined) return [];
+  return zones.map((zone) => ({
+    id: `CertificateEnds${zone}`,
+    name: `millrace-${name}-certificate-ends-${zone}`,
+    says: `A certificate of a broker in ${zone} ends in less than ${CERTIFICATE_DAYS} days.`,
+    metric: metricCertificateDaysLeft(name, zone),
+    threshold: CERTIFICATE_DAYS,
+    minutes: 5,
+    when: ComparisonOperator.LESS_THAN_THRESHOLD,
+    missing: TreatMissingData.NOT_BREACHING,
+  }));
 }
 
 function volumeAlarms({ name }: ResolvedEnvironment, { volumes }: StorageStack): AlarmSpec[] {

@@ -139,7 +139,7 @@ describe('secrets', () => {
   });
 });
 
-test('metrics are put in percent under their namespace', async () => {
+test('metrics are put under their namespace', async () => {
   await new CloudWatchMetrics(options, 'Millrace').put(
     { BusyPercent: 12, WalFullPercent: 3 },
     { Cluster: 'test' },

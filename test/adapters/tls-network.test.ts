@@ -3,11 +3,8 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { TcpNetwork } from '../../broker-runtime/src/adapters/tcp-network.ts';
-import {
-  TlsCredentialsError,
-  TlsNetwork,
-  type TlsNetworkOptions,
-} from '../../broker-runtime/src/adapters/tls-network.ts';
+import { TlsCredentialsError } from '../../broker-runtime/src/adapters/tls-credentials.ts';
+import { TlsNetwork, type TlsNetworkOptions } from '../../broker-runtime/src/adapters/tls-network.ts';
 import type { Listener, TlsCredentials } from '../../broker-runtime/src/ports/network.ts';
 import { type CertificateAndKey, TestAuthority } from '../harness/certificates.ts';
 import { numbered, pauseMs, Recorder } from './recorder.ts';

@@ -5,6 +5,7 @@ import {
   NODE_ID_TAG,
 } from '../../broker-runtime/src/agent/instance-config.ts';
 import type {
+  BrokerCredentials,
   BrokerLaunch,
   BrokerLoad,
   BrokerProcess,
@@ -43,6 +44,7 @@ export class FakeBroker implements BrokerProcess {
   readonly ready: Promise<void> = this.#ready.promise.then(() => undefined);
   readonly ended = this.#ended.promise;
   load: BrokerLoad | undefined;
+  readonly renewed: BrokerCredentials[] = [];
   stops = 0;
   isOver = false;
   /** False: hangs when it is asked to stop. */
@@ -50,6 +52,10 @@ export class FakeBroker implements BrokerProcess {
 
   constructor(launch: BrokerLaunch) {
     this.launch = launch;
+  }
+
+  renew(credentials: BrokerCredentials): void {
+    this.renewed.push(credentials);
   }
 
   serve(): void {
@@ -140,10 +146,9 @@ export class AgentRig {
           remove: (name, address) => calling(() => account.changeRecord('DELETE', name, address)),
         },
         metrics: {
-          put: (percents) =>
+          put: (values) =>
             calling(() => {
-              for (const [name, value] of Object.entries(percents))
-                account.putMetric('Millrace', name, value);
+              for (const [name, value] of Object.entries(values)) account.putMetric('Millrace', name, value);
             }),
         },
         secrets: { read: (id) => calling(() => account.getSecretValue(id)) },
@@ -152,6 +157,10 @@ export class AgentRig {
           reportUnhealthy: (instanceId) => calling(() => account.setInstanceHealth(instanceId, 'Unhealthy')),
         },
         brokers: {
+          checkRenewal: ({ tls, peerTls }) => {
+            if ([tls, peerTls].some((one) => one?.certificate === 'EXPIRED'))
+              throw new Error('it ended yesterday');
+          },
           start: (launch) => {
             const broker = new FakeBroker(launch);
             brokers.push(broker);

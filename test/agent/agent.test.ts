@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { AgentRig, ZONE } from './agent-rig.ts';
 
+const TEN_MINUTES_MS = 10 * 60_000;
+
 describe('from power-on to serving', () => {
   test('an instance claims a slot, gets its volume and its neighbour’s, writes its name, and only then completes the hook', async () => {
     const rig = new AgentRig();
@@ -78,20 +80,70 @@ describe('from power-on to serving', () => {
     expect(early.instance.isHealthy).toBe(false);
     rig.account.secrets.set('arn:tls', '{"certificate": "C", "privateKey": "K"}');
     const { brokers } = await rig.bootToServing();
-    expect(brokers[0]?.launch.tls).toEqual({ certificate: 'C', privateKey: 'K' });
+    expect(brokers[0]?.launch.credentials.tls).toEqual({ certificate: 'C', privateKey: 'K' });
   });
 
   test('a broker gets what it shows to other brokers, of a secret of its own', async () => {
     const rig = new AgentRig({ peerTls: { secretId: 'arn:peers', name: 'test.brokers' } });
     rig.account.secrets.set('arn:peers', '{"certificate": "C", "privateKey": "K", "authorities": "A"}');
     const { brokers } = await rig.bootToServing();
-    expect(brokers[0]?.launch.peerTls).toEqual({
+    expect(brokers[0]?.launch.credentials.peerTls).toEqual({
       certificate: 'C',
       privateKey: 'K',
       authorities: 'A',
       name: 'test.brokers',
     });
-    expect(brokers[0]?.launch.tls).toBeUndefined();
+    expect(brokers[0]?.launch.credentials.tls).toBeUndefined();
+  });
+
+  describe('a new version of a secret', () => {
+    const secretOf = (certificate: string) => JSON.stringify({ certificate, privateKey: 'K' });
+    const withTls = async () => {
+      const rig = new AgentRig({ tls: { secretId: 'arn:tls', clientCertificates: 'none' } });
+      rig.account.secrets.set('arn:tls', secretOf('OLD'));
+      const { brokers, instance } = await rig.bootToServing();
+      const [broker] = brokers;
+      if (broker === undefined) throw new Error('no broker');
+      return { rig, brokers, broker, instance };
+    };
+
+    test('reaches the broker that serves within ten minutes, once; and the next one starts with it', async () => {
+      const { rig, brokers, broker } = await withTls();
+      await rig.pass(TEN_MINUTES_MS);
+      expect(broker.renewed).toEqual([]);
+      rig.account.secrets.set('arn:tls', secretOf('NEW'));
+      await rig.pass(2 * TEN_MINUTES_MS);
+      expect(broker.renewed).toEqual([{ tls: { certificate: 'NEW', privateKey: 'K' } }]);
+      broker.end('SIGKILL');
+      await rig.pass(10_000);
+      expect(brokers.map(({ launch }) => launch.credentials.tls?.certificate)).toEqual(['OLD', 'NEW']);
+    });
+
+    test('bad-rotation: that cannot be used, or read, changes nothing, for a broker that starts later neither', async () => {
+      const { rig, brokers, broker, instance } = await withTls();
+      for (const bad of [secretOf('EXPIRED'), 'no JSON']) {
+        rig.account.secrets.set('arn:tls', bad);
+        await rig.pass(TEN_MINUTES_MS);
+      }
+      rig.account.secrets.delete('arn:tls');
+      await rig.pass(TEN_MINUTES_MS);
+      expect(broker.renewed).toEqual([]);
+      expect(instance.isHealthy).toBe(true);
+      broker.end('SIGKILL');
+      await rig.pass(10_000);
+      expect(brokers[1]?.launch.credentials.tls?.certificate).toBe('OLD');
+      brokers[1]?.serve();
+      rig.account.secrets.set('arn:tls', secretOf('NEW'));
+      await rig.pass(TEN_MINUTES_MS + 1_000);
+      expect(brokers[1]?.renewed).toHaveLength(1);
+    });
+
+    test('is not asked for where nobody speaks TLS', async () => {
+      const rig = new AgentRig();
+      await rig.bootToServing();
+      await rig.pass(3 * TEN_MINUTES_MS);
+      expect(rig.account.calls.filter((call) => call.startsWith('secretsmanager:'))).toEqual([]);
+    });
   });
 
   test('how busy the broker is goes on once a minute; what does not get through holds nobody up', async () => {
@@ -105,10 +157,11 @@ describe('from power-on to serving', () => {
     await rig.pass(60_000);
     rig.account.throttled = 1;
     await rig.pass(60_000);
-    broker.load = { busyPercent: 90, walFullPercent: 100 };
+    broker.load = { busyPercent: 90, walFullPercent: 100, certificateDaysLeft: 13 };
     await rig.pass(60_000);
     expect(rig.account.metrics.get('Millrace/BusyPercent')).toEqual([40, 90]);
     expect(rig.account.metrics.get('Millrace/WalFullPercent')).toEqual([7, 100]);
+    expect(rig.account.metrics.get('Millrace/CertificateDaysLeft')).toEqual([13]);
     expect(instance.isHealthy).toBe(true);
   });
 

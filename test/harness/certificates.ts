@@ -41,7 +41,11 @@ export class TestAuthority {
   }
 
   /** For the loopback address and the names; a client may use it as well as a server. */
-  async sign(commonName: string, names: readonly string[] = []): Promise<CertificateAndKey> {
+  async sign(
+    commonName: string,
+    names: readonly string[] = [],
+    dates: Validity = validity(),
+  ): Promise<CertificateAndKey> {
     const keys = await newKeys();
     const made = await X509CertificateGenerator.create({
       subject: `CN=${commonName}`,
@@ -49,7 +53,7 @@ export class TestAuthority {
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
       signingAlgorithm: ALGORITHM,
-      ...validity(),
+      ...dates,
       extensions: [
         new SubjectAlternativeNameExtension([
           { type: 'ip', value: '127.0.0.1' },
@@ -66,6 +70,15 @@ async function newKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 }
 
-function validity(): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
+export interface Validity {
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** From yesterday, or so many days from now, on. */
+export function validity(days = 1, fromDays = -1): Validity {
+  return {
+    notBefore: new Date(Date.now() + fromDays * DAY_MS),
+    notAfter: new Date(Date.now() + days * DAY_MS),
+  };
 }

@@ -116,10 +116,9 @@ class Machine {
           remove: (name, address) => answered(() => account.changeRecord('DELETE', name, address)),
         },
         metrics: {
-          put: (percents) =>
+          put: (values) =>
             answered(() => {
-              for (const [name, value] of Object.entries(percents))
-                account.putMetric('Millrace', name, value);
+              for (const [name, value] of Object.entries(values)) account.putMetric('Millrace', name, value);
             }),
         },
         secrets: { read: (id) => answered(() => account.getSecretValue(id)) },
@@ -132,6 +131,7 @@ class Machine {
           reportUnhealthy: (id) => answered(() => account.setInstanceHealth(id, 'Unhealthy')),
         },
         brokers: {
+          checkRenewal: (credentials) => brokers.checkRenewal(credentials),
           start: (launch) => {
             const never = new Promise<never>(() => undefined);
             if (this.#isLost)
@@ -139,6 +139,7 @@ class Machine {
                 ready: never,
                 ended: never,
                 load: undefined,
+                renew: () => undefined,
                 stop: () => undefined,
                 kill: () => undefined,
               };

@@ -244,15 +244,16 @@ export class CloudWatchMetrics implements Metrics {
   }
 
   async put(
-    percents: Readonly<Record<string, number>>,
+    values: Readonly<Record<string, number>>,
     dimensions: Readonly<Record<string, string>>,
   ): Promise<void> {
     const Dimensions = Object.entries(dimensions).map(([Name, Value]) => ({ Name, Value }));
-    const MetricData = Object.entries(percents).map(([MetricName, Value]) => ({
+    const MetricData = Object.entries(values).map(([MetricName, Value]) => ({
       MetricName,
       Value,
       Dimensions,
-      Unit: 'Percent' as const,
+      // CloudWatch has no unit for days.
+      Unit: MetricName.endsWith('Percent') ? ('Percent' as const) : ('None' as const),
     }));
     await calling(
       'putting metrics',

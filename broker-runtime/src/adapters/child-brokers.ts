@@ -1,8 +1,15 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { BrokerLaunch, BrokerLoad, BrokerProcess, BrokerProcesses } from '../ports/broker-process.ts';
+import type {
+  BrokerCredentials,
+  BrokerLaunch,
+  BrokerLoad,
+  BrokerProcess,
+  BrokerProcesses,
+} from '../ports/broker-process.ts';
+import { checkRenewal } from './tls-credentials.ts';
 
 export interface ChildBrokersOptions {
   /** The bundle, which starts a broker when it is given the file of its configuration. */
@@ -21,10 +28,16 @@ export class ChildBrokers implements BrokerProcesses {
     this.#options = options;
   }
 
+  checkRenewal({ tls, peerTls }: BrokerCredentials): void {
+    for (const credentials of [tls, peerTls]) {
+      if (credentials !== undefined) checkRenewal(credentials, Date.now());
+    }
+  }
+
   start(launch: BrokerLaunch): BrokerProcess {
     const { program, folder, configOf } = this.#options;
     const file = path.join(folder, `broker-${launch.nodeId}.json`);
-    writeFileSync(file, JSON.stringify(configOf(launch)), { mode: 0o600 });
+    writeWhole(file, configOf(launch));
     const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
     const killWithUs = (): void => void child.kill('SIGKILL');
     process.once('exit', killWithUs);
@@ -49,10 +62,22 @@ export class ChildBrokers implements BrokerProcesses {
       get load() {
         return load;
       },
+      // Before it serves it would die of the signal.
+      renew: (credentials) => {
+        writeWhole(file, configOf({ ...launch, credentials }));
+        void ready.then(() => child.kill('SIGHUP'));
+      },
       stop: () => void child.kill('SIGTERM'),
       kill: killWithUs,
     };
   }
+}
+
+/** A broker that reads it meanwhile finds the one or the other. Private keys are in it. */
+function writeWhole(file: string, config: unknown): void {
+  const next = `${file}.next`;
+  writeFileSync(next, JSON.stringify(config), { mode: 0o600 });
+  renameSync(next, file);
 }
 
 type Told = { readonly event: 'ready' } | ({ readonly event: 'load' } & BrokerLoad);

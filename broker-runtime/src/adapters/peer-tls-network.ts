@@ -1,5 +1,4 @@
 import tls from 'node:tls';
-import { MillraceError } from '../base/errors.ts';
 import { ConnectError } from '../ports/network.ts';
 import type {
   Address,
@@ -9,10 +8,12 @@ import type {
   Network,
   PeerCredentials,
   Receiver,
+  TlsCredentials,
 } from '../ports/network.ts';
 import { connectSocket } from './tcp-connect.ts';
 import { TcpConnection } from './tcp-connection.ts';
 import { TcpNetwork } from './tcp-network.ts';
+import { foreignTo, TlsCredentialsError } from './tls-credentials.ts';
 import { TlsNetwork, type TlsNetworkOptions } from './tls-network.ts';
 
 /**
@@ -20,7 +21,7 @@ import { TlsNetwork, type TlsNetworkOptions } from './tls-network.ts';
  * authorities that carries the cluster's name: addresses change with every instance, so they say nothing.
  */
 export class PeerTlsNetwork implements Network {
-  readonly #credentials: PeerCredentials;
+  #credentials: PeerCredentials;
   readonly #server: TlsNetwork;
   readonly #onRefused: TlsNetworkOptions['onRefused'];
 
@@ -28,15 +29,23 @@ export class PeerTlsNetwork implements Network {
   constructor(credentials: PeerCredentials, options: TlsNetworkOptions = {}) {
     this.#credentials = credentials;
     this.#onRefused = options.onRefused;
-    const { certificate, privateKey, authorities: clientAuthorities, name } = credentials;
-    this.#server = new TlsNetwork(
-      new TcpNetwork(),
-      { certificate, privateKey, clientAuthorities },
-      {
-        ...options,
-        refuses: (socket) => foreign(name, socket.getPeerCertificate())?.message,
-      },
-    );
+    const { name } = credentials;
+    this.#server = new TlsNetwork(new TcpNetwork(), serverSide(credentials), {
+      ...options,
+      refuses: (socket) => foreignTo(name, socket.getPeerCertificate().subjectaltname)?.message,
+    });
+  }
+
+  /** As {@link TlsNetwork.renew}, for both directions. @throws {TlsCredentialsError} */
+  renew(credentials: PeerCredentials): void {
+    const { name } = this.#credentials;
+    if (credentials.name !== name) {
+      throw new TlsCredentialsError(
+        `TLS: the cluster's name is ${name} and cannot become ${credentials.name} while the broker runs`,
+      );
+    }
+    this.#server.renew(serverSide(credentials));
+    this.#credentials = credentials;
   }
 
   listen(address: Address, accept: (connection: Connection) => Receiver): Promise<Listener> {
@@ -73,7 +82,7 @@ export class PeerTlsNetwork implements Network {
           ca: authorities,
           servername: name,
           // In place of the address, which says nothing.
-          checkServerIdentity: (_host, certificate) => foreign(name, certificate),
+          checkServerIdentity: (_host, { subjectaltname }) => foreignTo(name, subjectaltname),
           minVersion: 'TLSv1.3',
         }),
       standsAt: 'secureConnect',
@@ -82,19 +91,6 @@ export class PeerTlsNetwork implements Network {
   }
 }
 
-/**
- * Why a certificate of our authorities is not one of this cluster's brokers. Stricter than what names of servers are held
- * to: a common name does not count, and a wildcard would be good for every cluster of the authority.
- */
-function foreign(name: string, { subjectaltname }: tls.PeerCertificate): Error | undefined {
-  const names = subjectaltname?.split(', ') ?? [];
-  if (names.includes(`DNS:${name}`)) return undefined;
-  return new PeerIdentityError(
-    `its certificate is not one of this cluster's brokers: it carries ${subjectaltname ?? 'no name'}, not DNS:${name}`,
-  );
-}
-
-/** A peer has a certificate of our authorities, and not of this cluster. */
-export class PeerIdentityError extends MillraceError {
-  readonly code = 'PEER_IDENTITY';
+function serverSide({ certificate, privateKey, authorities }: PeerCredentials): TlsCredentials {
+  return { certificate, privateKey, clientAuthorities: authorities };
 }

@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
-import { MillraceError, messageOf } from '../base/errors.ts';
 import type {
   Address,
   Connection,
@@ -12,11 +11,7 @@ import type {
 } from '../ports/network.ts';
 import { TcpConnection } from './tcp-connection.ts';
 import { listenOn } from './tcp-listener.ts';
-
-/** Certificate, key and authorities do not make a server. */
-export class TlsCredentialsError extends MillraceError {
-  readonly code = 'TLS_CREDENTIALS';
-}
+import { contextOf, TlsCredentialsError } from './tls-credentials.ts';
 
 /** A client that does not get through the handshake holds a socket and costs CPU: for so long, and so many at once. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -38,14 +33,30 @@ export interface TlsNetworkOptions {
  */
 export class TlsNetwork implements Network {
   readonly #plain: Network;
-  readonly #context: tls.TlsOptions;
+  #context: tls.TlsOptions;
   readonly #options: TlsNetworkOptions;
+  readonly #servers = new Set<tls.Server>();
 
   /** @throws {TlsCredentialsError} */
   constructor(plain: Network, credentials: TlsCredentials, options: TlsNetworkOptions = {}) {
     this.#plain = plain;
     this.#options = options;
     this.#context = contextOf(credentials);
+  }
+
+  /**
+   * Whoever connects from now on sees these, and is held to these; connections that stand live on.
+   * @throws {TlsCredentialsError} and the credentials that were there stay
+   */
+  renew(credentials: TlsCredentials): void {
+    const context = contextOf(credentials);
+    if (context.requestCert !== this.#context.requestCert) {
+      throw new TlsCredentialsError(
+        'TLS: whether clients show a certificate cannot change while the broker runs; start it again',
+      );
+    }
+    this.#context = context;
+    for (const server of this.#servers) server.setSecureContext(context);
   }
 
   async listen(address: Address, accept: (connection: Connection) => Receiver): Promise<Listener> {
@@ -94,7 +105,10 @@ export class TlsNetwork implements Network {
       if (handshake !== undefined) handshake.reason = reasonOf(error);
       socket.destroy();
     });
-    return listenOn(server, address);
+    const listener = await listenOn(server, address);
+    this.#servers.add(server);
+    server.once('close', () => this.#servers.delete(server));
+    return listener;
   }
 
   /** Plain: this is the clients' side, and brokers connect to nobody there. */
@@ -114,33 +128,4 @@ function peerOf({ remoteAddress, remotePort }: Socket): string {
 /** OpenSSL's own words without its addresses and files. */
 function reasonOf(error: Error): string {
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
-}
-
-function contextOf({ certificate, privateKey, clientAuthorities }: TlsCredentials): tls.TlsOptions {
-  const options: tls.TlsOptions = {
-    cert: certificate,
-    key: privateKey,
-    minVersion: 'TLSv1.2',
-    ...(clientAuthorities === undefined
-      ? {}
-      : { ca: clientAuthorities, requestCert: true, rejectUnauthorized: true }),
-  };
-  for (const [name, pem] of [
-    ['certificate', certificate],
-    ['private key', privateKey],
-    ['client authorities', clientAuthorities],
-  ] as const) {
-    if (pem !== undefined && !pem.includes('-----BEGIN')) {
-      throw new TlsCredentialsError(`TLS: the ${name} is not PEM, which begins with -----BEGIN`);
-    }
-  }
-  try {
-    tls.createSecureContext(options);
-  } catch (error) {
-    throw new TlsCredentialsError(
-      `TLS: certificate and key do not make a server: ${messageOf(error)}; are they each other's?`,
-      { cause: error },
-    );
-  }
-  return options;
 }

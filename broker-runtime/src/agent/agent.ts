@@ -13,9 +13,9 @@ import type {
 } from '../ports/cloud.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
+import { CertificateRotation } from './certificate-rotation.ts';
 import type { InstanceConfig } from './instance-config.ts';
 import { passOnLoad } from './load-metrics.ts';
-import { peerCredentials, tlsCredentials } from './tls-secret.ts';
 import { claimSlot, releaseSlot } from './slot-claim.ts';
 import { attachVolumes } from './volume-attachments.ts';
 
@@ -127,8 +127,7 @@ export class Agent {
             },
             nodeId,
           );
-    const tls = await tlsCredentials(this.#world.secrets, this.#config.tls);
-    const peerTls = await peerCredentials(this.#world.secrets, this.#config.peerTls);
+    const certificates = await CertificateRotation.read(this.#world, this.#config);
     const name = `b${nodeId}.${dns.domain}`;
     const start = (): BrokerProcess =>
       this.#world.brokers.start({
@@ -139,13 +138,13 @@ export class Agent {
         advertisedHost: name,
         port: this.#config.port,
         internalPort: this.#config.internalPort,
+        credentials: certificates.current,
         settings: this.#config.settings,
-        ...(tls === undefined ? {} : { tls }),
-        ...(peerTls === undefined ? {} : { peerTls }),
       });
     await names.put(name, privateIp);
     const broker = await this.#keepServing(start, (process, over) => {
       void passOnLoad(this.#world, process, { Cluster: cluster, Zone: zone }, over);
+      void certificates.keepCurrent(process, over);
       return this.#attempt('launch-hook', () =>
         this.#world.lifecycle.complete(group, this.#config.launchHook, instanceId),
       );

@@ -23,9 +23,16 @@ export async function passOnLoad(
     );
     if (isOver) return;
     if (process.load === undefined) continue;
-    const { busyPercent, walFullPercent } = process.load;
+    const { busyPercent, walFullPercent, certificateDaysLeft } = process.load;
     try {
-      await metrics.put({ BusyPercent: busyPercent, WalFullPercent: walFullPercent }, dimensions);
+      await metrics.put(
+        {
+          BusyPercent: busyPercent,
+          WalFullPercent: walFullPercent,
+          ...(certificateDaysLeft === undefined ? {} : { CertificateDaysLeft: certificateDaysLeft }),
+        },
+        dimensions,
+      );
     } catch (error) {
       env.events.warn('agent.metrics-failed', { reason: messageOf(error) });
     }

@@ -93,7 +93,6 @@ function brokerConfig(
     ...(walKind === 'object' ? { walKind: 'object' } : { sharedVolumes: launch.devices }),
     memoryBytes: Math.floor(totalmem() * MEMORY_SHARE),
     settings: launch.settings,
-    ...(launch.tls === undefined ? {} : { tls: launch.tls }),
-    ...(launch.peerTls === undefined ? {} : { peerTls: launch.peerTls }),
+    ...launch.credentials,
   };
 }

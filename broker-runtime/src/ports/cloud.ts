@@ -55,11 +55,8 @@ export interface Names {
 
 /** Figures that scaling and alarms look at. */
 export interface Metrics {
-  /** One value of each name, percent, of the moment. @throws {CloudError} */
-  put(
-    percents: Readonly<Record<string, number>>,
-    dimensions: Readonly<Record<string, string>>,
-  ): Promise<void>;
+  /** One value of each name, which ends on its unit, of the moment. @throws {CloudError} */
+  put(values: Readonly<Record<string, number>>, dimensions: Readonly<Record<string, string>>): Promise<void>;
 }
 
 /** Texts that nobody else may read. */

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { LineEvents } from '../../broker-runtime/src/adapters/line-events.ts';
 import { SystemClock, SystemRandom, systemEnv } from '../../broker-runtime/src/adapters/system-env.ts';
@@ -24,6 +24,16 @@ describe('SystemClock', () => {
     expect(fired).toBe(false);
     timer.cancel();
     timer.cancel();
+  });
+
+  test('a deadline that has passed fires at once, and Node has no negative timeout to warn of (warning on a loaded machine)', async () => {
+    const set = jest.spyOn(globalThis, 'setTimeout');
+    try {
+      await clock.sleep(-500);
+      expect(set.mock.calls.map(([, delayMs]) => delayMs)).toEqual([0]);
+    } finally {
+      set.mockRestore();
+    }
   });
 
   test('a cancelled timer does not fire; sleep rejects with the reason of its signal', async () => {

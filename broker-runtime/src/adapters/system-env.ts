@@ -26,9 +26,10 @@ export class SystemClock implements Clock {
   timer(delayMs: number, fire: () => void): Timer {
     const dueMs = performance.now() + delayMs;
     let handle: NodeJS.Timeout;
-    // Node counts whole milliseconds from the start of the loop's turn, so a timer can be early by a fraction.
+    // Node counts whole milliseconds from the start of the loop's turn, so a timer can be early by a fraction. A deadline that
+    // has passed is due at once; Node would print a warning of a negative one.
     const arm = (): void => {
-      const leftMs = Math.min(Math.ceil(dueMs - performance.now()), MAX_TIMER_MS);
+      const leftMs = Math.max(0, Math.min(Math.ceil(dueMs - performance.now()), MAX_TIMER_MS));
       handle = setTimeout(() => {
         if (performance.now() < dueMs) arm();
         else fire();

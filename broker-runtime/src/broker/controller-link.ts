@@ -18,8 +18,10 @@ export interface ControllerLinkParts {
 
 /** Heartbeats go every sixth of a session: the node is missed only after twice as many. */
 const MAX_TIMEOUTS_IN_A_ROW = 3;
-/** An object of a few hundred bytes; a bucket that takes longer is as good as gone. */
+/** An object of a few hundred bytes; a bucket that takes longer is as good as gone for who waits, and who asks next finds what came. */
 const LEADER_TIMEOUT_MS = 2_000;
+/** An answer that comes later than that is of no use, if it comes: the bucket is asked anew. */
+const LEADER_LATE_MS = 10_000;
 
 /**
  * The one connection of this broker to whoever is the controller. It is opened when somebody calls, and dropped when it
@@ -28,6 +30,8 @@ const LEADER_TIMEOUT_MS = 2_000;
 export class ControllerLink {
   readonly #parts: ControllerLinkParts;
   #client: Promise<RpcClient> | undefined;
+  /** A read of the lease that is under way. */
+  #reading: { readonly leader: Promise<Address | undefined>; readonly sinceMs: number } | undefined;
   #timeoutsInARow = 0;
   #isClosed = false;
 
@@ -78,20 +82,39 @@ export class ControllerLink {
 
   /** @throws {BucketUnreachableError} */
   async #leader(): Promise<Address | undefined> {
-    const { env, leader } = this.#parts;
+    const { env } = this.#parts;
     const inTime = new AbortController();
     const late = env.clock.sleep(LEADER_TIMEOUT_MS, inTime.signal).then(
       () => Promise.reject(new BucketUnreachableError(`no answer within ${LEADER_TIMEOUT_MS} ms`)),
       () => undefined,
     );
     try {
-      return await Promise.race([leader(), late]);
+      return await Promise.race([this.#read(), late]);
     } catch (error) {
       if (!(error instanceof ObjectStoreError && error.code === 'UNAVAILABLE')) throw error;
       throw new BucketUnreachableError(error.message, { cause: error });
     } finally {
       inTime.abort();
     }
+  }
+
+  /**
+   * One that is late goes on, for whoever asks next: in a bucket that always takes longer than we wait, nobody would find the
+   * controller otherwise, and a new one would take every node for dead.
+   */
+  #read(): Promise<Address | undefined> {
+    const { env, leader } = this.#parts;
+    const nowMs = env.clock.monotonicMs();
+    if (this.#reading !== undefined && nowMs - this.#reading.sinceMs < LEADER_LATE_MS) {
+      return this.#reading.leader;
+    }
+    const reading = { leader: leader(), sinceMs: nowMs };
+    this.#reading = reading;
+    const over = (): void => {
+      if (this.#reading === reading) this.#reading = undefined;
+    };
+    reading.leader.then(over, over);
+    return reading.leader;
   }
 
   /** One that answers nothing for so long may be a connection of which only our end is left. */

@@ -1,3 +1,6 @@
+import { copyFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { checkHistory } from '../../drills/checker/check.ts';
 import { HistoryWriter, readHistory } from '../../drills/history/file.ts';
@@ -76,7 +79,7 @@ test(
       heard: (period) => process.stderr.write(`${describe(period)}\n`),
     });
     await cluster.untilServing(HEAL_DEADLINE_MS);
-    const { acknowledged, isDrained, errors } = await workload.stop();
+    const { acknowledged, isDrained, errors, complaints } = await workload.stop();
     await writer.close();
     const verdict = await checkHistory(readHistory(writer.path));
 
@@ -93,6 +96,12 @@ test(
         events: Object.fromEntries([...cluster.events].sort(([, a], [, b]) => b - a).slice(0, 60)),
       })}\n`,
     );
+    // Of a run that cannot be repeated this is all there is.
+    if (verdict.evidence.length > 0) {
+      const kept = path.join(tmpdir(), `chaos-history-${SEED}.jsonl`);
+      copyFileSync(writer.path, kept);
+      process.stderr.write(`${JSON.stringify({ history: kept, errors, complaints: [...complaints] })}\n`);
+    }
     const sendErrors = errors.filter((error) => error.includes(' send: '));
     expect(verdict.evidence).toEqual([]);
     expect(verdict).toMatchObject({ acknowledged, lost: 0, duplicated: 0, reordered: 0 });

@@ -39,3 +39,16 @@ test('a node that never says anything in a term is missed one session after the 
   watch.heard(node(1, 1));
   expect(watch.overdue([node(1, 1)])).toEqual([]);
 });
+
+test('taken-for-dead-while-searching: who was not heard of yet has the time of finding the controller on top, once', async () => {
+  const clock = new SimClock();
+  const watch = new NodeWatch(clock, SESSION_MS, 4_000);
+  expect(watch.overdue([node(1, 1), node(2, 1)])).toEqual([]);
+  await clock.advance(SESSION_MS + 3_000);
+  expect(watch.overdue([node(1, 1), node(2, 1)])).toEqual([]);
+  watch.heard(node(1, 1));
+  await clock.advance(SESSION_MS);
+  expect(watch.overdue([node(1, 1), node(2, 1)])).toEqual([node(2, 1)]);
+  await clock.advance(1);
+  expect(watch.overdue([node(1, 1), node(2, 1)])).toEqual([node(1, 1), node(2, 1)]);
+});

@@ -65,26 +65,30 @@ export class Controller {
   static async open(env: Env, objects: ObjectStore, options: ControllerOptions): Promise<Controller> {
     const metadata = new MetadataImage();
     const manifest = new ManifestImage();
+    const begunMs = env.clock.monotonicMs();
     const journal = await ConditionalJournal.open(env, objects, [manifest, metadata], {
       writer: `node ${options.nodeId}`,
       minimumEpoch: options.minimumEpoch,
       signal: options.signal,
       onFailed: options.onEnded,
     });
-    return new Controller(env, journal, { metadata, manifest }, options);
+    // Opening the log takes some answers of the bucket; so does finding us. Never more than a session of it.
+    const openedInMs = env.clock.monotonicMs() - begunMs;
+    const firstContactMs = Math.min(openedInMs, options.sessionTimeoutMs);
+    return new Controller(env, journal, { metadata, manifest }, { ...options, firstContactMs });
   }
 
   private constructor(
     env: Env,
     journal: ConditionalJournal,
     images: { readonly metadata: MetadataImage; readonly manifest: ManifestImage },
-    options: ControllerOptions,
+    options: ControllerOptions & { readonly firstContactMs: number },
   ) {
     this.#env = env;
     this.#journal = journal;
     this.#image = images.metadata;
     this.#decisions = new ClusterDecisions({ env, ...images, ...options });
-    this.#watch = new NodeWatch(env.clock, options.sessionTimeoutMs);
+    this.#watch = new NodeWatch(env.clock, options.sessionTimeoutMs, options.firstContactMs);
     this.#failover = new Failover({
       env,
       journal,

@@ -9,16 +9,22 @@ import type { Clock } from '../ports/clock.ts';
 export class NodeWatch {
   readonly #clock: Clock;
   readonly #sessionTimeoutMs: number;
+  readonly #firstContactMs: number;
   readonly #heard = new Map<number, { readonly nodeEpoch: number; readonly atMs: number }>();
 
-  /** Made after the term's fence entry was committed, and asked about all nodes at once and again and again. */
-  constructor(clock: Clock, sessionTimeoutMs: number) {
+  /**
+   * Made after the term's fence entry was committed, and asked about all nodes at once and again and again.
+   * @param firstContactMs on top of the session for those not heard of yet: they find a new controller through the bucket,
+   * and with a bucket that answers slowly one that lives was taken for dead
+   */
+  constructor(clock: Clock, sessionTimeoutMs: number, firstContactMs = 0) {
     this.#clock = clock;
     this.#sessionTimeoutMs = sessionTimeoutMs;
+    this.#firstContactMs = firstContactMs;
   }
 
-  heard({ nodeId, nodeEpoch }: NodeRef): void {
-    this.#heard.set(nodeId, { nodeEpoch, atMs: this.#clock.monotonicMs() });
+  heard(node: NodeRef): void {
+    this.#countFrom(node, this.#clock.monotonicMs());
   }
 
   /** Nobody could be heard for a while: all count from the next look at them. */
@@ -29,15 +35,21 @@ export class NodeWatch {
   /** Milliseconds since the node was heard of, or looked at for the first time. */
   silenceMs({ nodeId, nodeEpoch }: NodeRef): number {
     const heard = this.#heard.get(nodeId);
-    return heard?.nodeEpoch === nodeEpoch ? this.#clock.monotonicMs() - heard.atMs : 0;
+    return heard?.nodeEpoch === nodeEpoch ? Math.max(0, this.#clock.monotonicMs() - heard.atMs) : 0;
   }
 
   /** Active nodes that were silent for longer than their session lasts. */
   overdue(nodes: Iterable<RegisteredBroker>): readonly RegisteredBroker[] {
     return [...nodes].filter((node) => {
       if (node.state !== 'active') return false;
-      if (this.#heard.get(node.nodeId)?.nodeEpoch !== node.nodeEpoch) this.heard(node);
+      if (this.#heard.get(node.nodeId)?.nodeEpoch !== node.nodeEpoch) {
+        this.#countFrom(node, this.#clock.monotonicMs() + this.#firstContactMs);
+      }
       return this.silenceMs(node) > this.#sessionTimeoutMs;
     });
+  }
+
+  #countFrom({ nodeId, nodeEpoch }: NodeRef, atMs: number): void {
+    this.#heard.set(nodeId, { nodeEpoch, atMs });
   }
 }

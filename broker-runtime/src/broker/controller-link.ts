@@ -89,7 +89,9 @@ export class ControllerLink {
       () => undefined,
     );
     try {
-      return await Promise.race([this.#read(), late]);
+      const address = await Promise.race([this.#read(), late]);
+      this.#reading = undefined;
+      return address;
     } catch (error) {
       if (!(error instanceof ObjectStoreError && error.code === 'UNAVAILABLE')) throw error;
       throw new BucketUnreachableError(error.message, { cause: error });
@@ -99,8 +101,9 @@ export class ControllerLink {
   }
 
   /**
-   * One that is late goes on, for whoever asks next: in a bucket that always takes longer than we wait, nobody would find the
-   * controller otherwise, and a new one would take every node for dead.
+   * One that is late goes on, and its answer stays for whoever asks next, also when nobody waits in the moment it comes: in a
+   * bucket that always takes longer than we wait, nobody would find the controller otherwise, and a new one would take every
+   * node for dead.
    */
   #read(): Promise<Address | undefined> {
     const { env, leader } = this.#parts;
@@ -110,10 +113,9 @@ export class ControllerLink {
     }
     const reading = { leader: leader(), sinceMs: nowMs };
     this.#reading = reading;
-    const over = (): void => {
+    reading.leader.catch(() => {
       if (this.#reading === reading) this.#reading = undefined;
-    };
-    reading.leader.then(over, over);
+    });
     return reading.leader;
   }
 

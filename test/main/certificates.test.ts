@@ -3,7 +3,8 @@ import tls from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { TlsCredentialsError } from '../../broker-runtime/src/adapters/tls-credentials.ts';
 import { systemEnv } from '../../broker-runtime/src/adapters/system-env.ts';
-import { Certificates, type Credentials } from '../../broker-runtime/src/main/certificates.ts';
+import { Certificates } from '../../broker-runtime/src/main/certificates.ts';
+import type { BrokerCredentials } from '../../broker-runtime/src/ports/broker-process.ts';
 import type { Connection, Listener, PeerCredentials } from '../../broker-runtime/src/ports/network.ts';
 import { numbered, Recorder } from '../adapters/recorder.ts';
 import { TestAuthority, validity } from '../harness/certificates.ts';
@@ -25,7 +26,7 @@ afterEach(async () => {
   await Promise.all(listeners.splice(0).map((listener) => listener.close()));
 });
 
-function certificatesOf(credentials: Credentials) {
+function certificatesOf(credentials: BrokerCredentials) {
   const events = new RecordingEvents();
   const certificates = new Certificates({ ...systemEnv(), events }, credentials);
   return {
@@ -121,7 +122,7 @@ describe('a certificate between brokers that is renewed', () => {
 });
 
 describe('bad-rotation: what cannot take the place of a certificate is refused, and the old one stays', () => {
-  test.each<[string, () => Promise<Credentials>, RegExp]>([
+  test.each<[string, () => Promise<BrokerCredentials>, RegExp]>([
     ['one that ended', async () => ({ tls: await authority.sign('x', [], validity(-1, -2)) }), /not today/],
     ['one of tomorrow', async () => ({ tls: await authority.sign('x', [], validity(9, 1)) }), /not today/],
     ['no PEM', async () => ({ tls: { ...(await authority.sign('x')), certificate: 'hi' } }), /is not PEM/],
@@ -145,7 +146,7 @@ describe('bad-rotation: what cannot take the place of a certificate is refused, 
     const read = await next().catch((error: unknown) => error);
     certificates.renewFrom(() => {
       if (read instanceof Error) throw read;
-      return read as Credentials;
+      return read as BrokerCredentials;
     });
     expect(told('certificate.refused')).toMatchObject([{ reason: expect.stringMatching(reason) }]);
     expect((await dial(address)).server).toBe('the old one');

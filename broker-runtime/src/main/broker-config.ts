@@ -1,15 +1,11 @@
-import type { PeerCredentials, TlsCredentials } from '../ports/network.ts';
+import type { BrokerCredentials } from '../ports/broker-process.ts';
 
 /** What one broker process needs to know: chosen by the command line, the twin, or an instance's configuration. */
-export interface BrokerConfig {
+export interface BrokerConfig extends BrokerCredentials {
   readonly nodeId: number;
   readonly host: string;
   readonly port: number;
   readonly advertisedHost?: string;
-  /** For clients. Default: they speak plaintext. */
-  readonly tls?: TlsCredentials;
-  /** Between brokers. Default: plaintext. All brokers of a cluster speak the same. */
-  readonly peerTls?: PeerCredentials;
   /** The availability zone. */
   readonly rack?: string;
   /** Where other brokers reach this one. Default: the system chooses. */

@@ -3,13 +3,10 @@ import { TcpNetwork } from '../adapters/tcp-network.ts';
 import { checkRenewal, describeCertificate, TlsCredentialsError } from '../adapters/tls-credentials.ts';
 import { TlsNetwork } from '../adapters/tls-network.ts';
 import { messageOf } from '../base/errors.ts';
+import type { BrokerCredentials } from '../ports/broker-process.ts';
 import type { Env } from '../ports/env.ts';
 import { LimitedEvents } from '../ports/limited-events.ts';
 import type { Network, PeerCredentials, TlsCredentials } from '../ports/network.ts';
-import type { BrokerConfig } from './broker-config.ts';
-
-/** Absent: that side speaks plaintext, and will. */
-export type Credentials = Pick<BrokerConfig, 'tls' | 'peerTls'>;
 
 const DAY_MS = 86_400_000;
 /** Time to find out whose it is to renew, and to do it. The kit's alarm has the same. */
@@ -25,7 +22,7 @@ export class Certificates {
   readonly #peerSide: Side<PeerCredentials> | undefined;
 
   /** @throws {TlsCredentialsError} */
-  constructor(env: Env, { tls, peerTls }: Credentials) {
+  constructor(env: Env, { tls, peerTls }: BrokerCredentials) {
     this.#env = env;
     const plain = new TcpNetwork();
     this.peers = plain;
@@ -49,7 +46,7 @@ export class Certificates {
   }
 
   /** Takes what is good of what `read` gives, and stays with the old in place of what is not. Told by events, never thrown. */
-  renewFrom(read: () => Credentials): void {
+  renewFrom(read: () => BrokerCredentials): void {
     try {
       const { tls, peerTls } = read();
       this.#clientSide?.renew(tls);

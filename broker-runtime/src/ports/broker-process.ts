@@ -4,7 +4,7 @@ import type { PeerCredentials, TlsCredentials } from './network.ts';
 export interface BrokerCredentials {
   /** For clients. Absent: they speak plaintext. */
   readonly tls?: TlsCredentials;
-  /** Between brokers. Absent: plaintext. */
+  /** Between brokers. Absent: plaintext. All brokers of a cluster speak the same. */
   readonly peerTls?: PeerCredentials;
 }
 

@@ -3,6 +3,7 @@
  * the kit imports nothing of the broker that would run.
  */
 import type {
+  CERTIFICATE_ENDS_SOON_DAYS as CertificateEndsSoonDays,
   CLUSTER_TAG as ClusterTag,
   METRIC_NAMESPACE as MetricNamespace,
   NODE_ID_TAG as NodeIdTag,
@@ -10,6 +11,7 @@ import type {
 
 export type { InstanceConfig } from '../broker-runtime/src/agent/instance-config.ts';
 
+export const CERTIFICATE_ENDS_SOON_DAYS: typeof CertificateEndsSoonDays = 14;
 export const CLUSTER_TAG: typeof ClusterTag = 'millrace:cluster';
 export const METRIC_NAMESPACE: typeof MetricNamespace = 'Millrace';
 export const NODE_ID_TAG: typeof NodeIdTag = 'millrace:node-id';

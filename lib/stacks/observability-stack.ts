@@ -20,6 +20,7 @@ import {
 import { metricReplicationLatency } from '../constructs/stream-bucket.ts';
 import { metricStalledIo } from '../constructs/wal-volumes.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
+import { CERTIFICATE_ENDS_SOON_DAYS } from '../instance-contract.ts';
 import { replicaBucketName } from './recovery-stack.ts';
 import type { StorageStack } from './storage-stack.ts';
 
@@ -39,8 +40,6 @@ const REPLICATION_LAG_SECONDS = 900;
 
 /** What is left takes a minute or two of writing. */
 const WAL_FULL_PERCENT = 80;
-/** Time to find out whose it is to renew, and to do it; brokers say it in their log at the same time. */
-const CERTIFICATE_DAYS = 14;
 
 interface AlarmSpec {
   readonly id: string;
@@ -149,9 +148,9 @@ function certificateAlarms({ name, zones, clients, peerTls }: ResolvedEnvironmen
   return zones.map((zone) => ({
     id: `CertificateEnds${zone}`,
     name: `millrace-${name}-certificate-ends-${zone}`,
-    says: `A certificate of a broker in ${zone} ends in less than ${CERTIFICATE_DAYS} days.`,
+    says: `A certificate of a broker in ${zone} ends in less than ${CERTIFICATE_ENDS_SOON_DAYS} days.`,
     metric: metricCertificateDaysLeft(name, zone),
-    threshold: CERTIFICATE_DAYS,
+    threshold: CERTIFICATE_ENDS_SOON_DAYS,
     minutes: 5,
     when: ComparisonOperator.LESS_THAN_THRESHOLD,
     missing: TreatMissingData.NOT_BREACHING,

@@ -56,6 +56,8 @@ export const CLUSTER_TAG = 'millrace:cluster';
 export const NODE_ID_TAG = 'millrace:node-id';
 /** Of the metrics that brokers' agents put. */
 export const METRIC_NAMESPACE = 'Millrace';
+/** Brokers say so, and the alarm goes off: time to find out whose it is to renew a certificate, and to do it. */
+export const CERTIFICATE_ENDS_SOON_DAYS = 14;
 
 export class InstanceConfigError extends MillraceError {
   readonly code = 'INSTANCE_CONFIG';

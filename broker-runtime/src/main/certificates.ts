@@ -2,6 +2,7 @@ import { PeerTlsNetwork } from '../adapters/peer-tls-network.ts';
 import { TcpNetwork } from '../adapters/tcp-network.ts';
 import { checkRenewal, describeCertificate, TlsCredentialsError } from '../adapters/tls-credentials.ts';
 import { TlsNetwork } from '../adapters/tls-network.ts';
+import { CERTIFICATE_ENDS_SOON_DAYS } from '../agent/instance-config.ts';
 import { messageOf } from '../base/errors.ts';
 import type { BrokerCredentials } from '../ports/broker-process.ts';
 import type { Env } from '../ports/env.ts';
@@ -9,8 +10,6 @@ import { LimitedEvents } from '../ports/limited-events.ts';
 import type { Network, PeerCredentials, TlsCredentials } from '../ports/network.ts';
 
 const DAY_MS = 86_400_000;
-/** Time to find out whose it is to renew, and to do it. The kit's alarm has the same. */
-const ENDS_SOON_DAYS = 14;
 
 /** The two sides of a broker, with or without TLS, and their certificates, which may change while it runs. */
 export class Certificates {
@@ -93,7 +92,7 @@ class Side<C extends TlsCredentials | PeerCredentials> {
     const { subject, notAfterMs } = describeCertificate(this.#credentials.certificate);
     const daysLeft = daysUntil(this.#env, notAfterMs);
     const fields = { side: this.#name, subject, notAfter: new Date(notAfterMs).toISOString(), daysLeft };
-    if (daysLeft < ENDS_SOON_DAYS) this.#env.events.warn('certificate.ends-soon', fields);
+    if (daysLeft < CERTIFICATE_ENDS_SOON_DAYS) this.#env.events.warn('certificate.ends-soon', fields);
     else this.#env.events.info('certificate.in-use', fields);
   }
 }

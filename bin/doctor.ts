@@ -86,6 +86,12 @@ function offlineFindings(environment: ResolvedEnvironment): Finding[] {
     warn('instances', `${burstable.join(', ')}: a loaded broker runs out of CPU credits`);
   }
   if (alarmTopicArn === undefined) warn('alarms', 'nobody hears them: alarms.topicArn');
+  if (recovery !== undefined && recovery.alarmTopicArn === undefined) {
+    warn(
+      'recovery',
+      'nobody hears that the copy is behind: recovery.alarmTopicArn, a topic of the second region',
+    );
+  }
   if (recovery === undefined) warn('recovery', 'no second region: the loss of this one loses everything');
   return findings;
 }

@@ -15,7 +15,7 @@ export const prod: Environment = {
     spotPercent: 100,
   },
   wal: { kind: 'block-shared', sizeGiB: 16, iops: 1000 },
-  recovery: { region: 'us-west-2' },
+  recovery: { region: 'us-west-2', alarmTopicArn: 'arn:aws:sns:us-west-2:333333333333:operators' },
   clients: {
     allowedCidrs: ['10.60.0.0/16'],
     // Certificate, key, and the authorities of your clients; docs/kit.md makes one.

@@ -38,13 +38,30 @@ export interface IStreamBucket {
 /** The rule's name, which is a dimension of its metrics. */
 export const REPLICATION_RULE_ID = 'second-region';
 
-/** Seconds that a replica is behind, the most of each minute (S3: replication metrics). */
-export function metricReplicationLatency(source: string, destination: string): Metric {
+/**
+ * Seconds that a replica is behind, the most of each minute. S3 tells it in the region of the *destination*
+ * (S3: repl-metrics), which is `region` here.
+ */
+export function metricReplicationLatency(source: string, destination: string, region: string): Metric {
+  return replicationMetric('ReplicationLatency', 'Maximum', source, destination).with({ region });
+}
+
+/** Copies that S3 gave up, in each minute. S3 tells it in the region of the *source* (S3: repl-metrics). */
+export function metricReplicationFailures(source: string, destination: string): Metric {
+  return replicationMetric('OperationsFailedReplication', 'Sum', source, destination);
+}
+
+function replicationMetric(
+  metricName: string,
+  statistic: string,
+  source: string,
+  destination: string,
+): Metric {
   return new Metric({
     namespace: 'AWS/S3',
-    metricName: 'ReplicationLatency',
+    metricName,
     dimensionsMap: { SourceBucket: source, DestinationBucket: destination, RuleId: REPLICATION_RULE_ID },
-    statistic: 'Maximum',
+    statistic,
     period: Duration.minutes(1),
   });
 }

@@ -107,6 +107,11 @@ export interface RecoveryOptions {
   readonly storageClass?: 'STANDARD' | 'STANDARD_IA' | 'GLACIER_IR';
   /** Replication Time Control: 15 minutes for 99.9 % of objects, at a price. @default false */
   readonly replicationTimeControl?: boolean;
+  /**
+   * Of an SNS topic in this region: S3 tells the lag of replication where the replica is, and an alarm speaks only to
+   * topics of its own region. @default - the alarm is there, and nobody hears it
+   */
+  readonly alarmTopicArn?: string;
 }
 
 export interface NewNetwork {

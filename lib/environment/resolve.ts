@@ -30,7 +30,9 @@ export interface ResolvedEnvironment {
     readonly noncurrentDays: number;
     readonly removal: 'retain' | 'destroy';
   };
-  readonly recovery: Required<RecoveryOptions> | undefined;
+  readonly recovery:
+    | (Required<Omit<RecoveryOptions, 'alarmTopicArn'>> & { readonly alarmTopicArn: string | undefined })
+    | undefined;
   readonly network: { readonly cidr: string } | ExistingNetwork;
   readonly dns: { readonly domain: string; readonly hostedZoneId: string | undefined };
   readonly clients: {
@@ -109,7 +111,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     recovery:
       recovery === undefined
         ? undefined
-        : { storageClass: 'STANDARD', replicationTimeControl: false, ...recovery },
+        : { storageClass: 'STANDARD', replicationTimeControl: false, alarmTopicArn: undefined, ...recovery },
     network: 'vpcId' in network ? network : { cidr: network.cidr ?? DEFAULT_CIDR },
     dns: { domain: dns?.domain ?? `${name}.millrace.internal`, hostedZoneId: dns?.hostedZoneId },
     clients: {

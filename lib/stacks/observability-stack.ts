@@ -1,15 +1,12 @@
 import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import {
-  Alarm,
+  type Alarm,
   ComparisonOperator,
   Dashboard,
   GraphWidget,
-  type IMetric,
   MathExpression,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
-import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import {
   metricBrokersInService,
@@ -17,7 +14,8 @@ import {
   metricCertificateDaysLeft,
   metricWalFullPercent,
 } from '../constructs/broker-fleet.ts';
-import { metricReplicationLatency } from '../constructs/stream-bucket.ts';
+import { type AlarmSpec, runbookAlarms } from '../constructs/runbook-alarms.ts';
+import { metricReplicationFailures, metricReplicationLatency } from '../constructs/stream-bucket.ts';
 import { metricStalledIo } from '../constructs/wal-volumes.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 import { CERTIFICATE_ENDS_SOON_DAYS } from '../instance-contract.ts';
@@ -35,23 +33,8 @@ export function stopAlarmName({ name }: ResolvedEnvironment): string {
 }
 
 const MINUTE = Duration.minutes(1);
-/** A second region that is this far behind is not the recovery that was promised. */
-const REPLICATION_LAG_SECONDS = 900;
-
 /** What is left takes a minute or two of writing. */
 const WAL_FULL_PERCENT = 80;
-
-interface AlarmSpec {
-  readonly id: string;
-  readonly name: string;
-  /** What it means; each has a section of this name in docs/runbooks.md. */
-  readonly says: string;
-  readonly metric: IMetric;
-  readonly threshold: number;
-  readonly minutes: number;
-  readonly when: ComparisonOperator;
-  readonly missing: TreatMissingData;
-}
 
 /** Alarms on what AWS itself reports, each with a runbook, and a dashboard of the same metrics. */
 export class ObservabilityStack extends Stack {
@@ -60,30 +43,14 @@ export class ObservabilityStack extends Stack {
   constructor(scope: Construct, id: string, props: ObservabilityStackProps) {
     super(scope, id, props);
     const { environment, storage } = props;
-    const { name, alarmTopicArn } = environment;
-    const topic =
-      alarmTopicArn === undefined ? undefined : Topic.fromTopicArn(this, 'Operators', alarmTopicArn);
+    const { name, alarmTopicArn, data, recovery } = environment;
     const specs = [
       ...zoneAlarms(environment),
       ...volumeAlarms(environment, storage),
       ...certificateAlarms(environment),
       ...bucketAlarms(environment),
     ];
-    this.alarms = new Map(
-      specs.map((spec) => {
-        const alarm = new Alarm(this, spec.id, {
-          alarmName: spec.name,
-          alarmDescription: `${spec.says} Runbook: docs/runbooks.md`,
-          metric: spec.metric,
-          threshold: spec.threshold,
-          evaluationPeriods: spec.minutes,
-          comparisonOperator: spec.when,
-          treatMissingData: spec.missing,
-        });
-        if (topic !== undefined) alarm.addAlarmAction(new SnsAction(topic));
-        return [spec.name, alarm] as const;
-      }),
-    );
+    this.alarms = runbookAlarms(this, specs, alarmTopicArn);
     new Dashboard(this, 'Dashboard', {
       dashboardName: `millrace-${name}`,
       widgets: [
@@ -95,6 +62,18 @@ export class ObservabilityStack extends Stack {
           }),
         ],
         specs.map(({ says, metric }) => new GraphWidget({ title: says, left: [metric], width: 8 })),
+        // Its alarm is in the recovery stack: S3 tells this one in the region of the replica.
+        recovery === undefined
+          ? []
+          : [
+              new GraphWidget({
+                title: 'Seconds that the second region is behind',
+                left: [
+                  metricReplicationLatency(data.bucketName, replicaBucketName(environment), recovery.region),
+                ],
+                width: 8,
+              }),
+            ],
       ],
     });
   }
@@ -175,12 +154,12 @@ function bucketAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
   if (recovery === undefined) return [];
   return [
     {
-      id: 'ReplicationLag',
-      name: `millrace-${name}-replication-lag`,
-      says: 'The second region is more than 15 minutes behind.',
-      metric: metricReplicationLatency(data.bucketName, replicaBucketName(environment)),
-      threshold: REPLICATION_LAG_SECONDS,
-      minutes: 5,
+      id: 'ReplicationFailed',
+      name: `millrace-${name}-replication-failed`,
+      says: 'S3 gave up copying objects to the second region.',
+      metric: metricReplicationFailures(data.bucketName, replicaBucketName(environment)),
+      threshold: 0,
+      minutes: 1,
       when: ComparisonOperator.GREATER_THAN_THRESHOLD,
       missing: TreatMissingData.NOT_BREACHING,
     },

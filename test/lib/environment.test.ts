@@ -20,7 +20,7 @@ const goodProd: Environment = {
     tls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:tls-AbCdEf' },
   },
   peerTls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:peers-AbCdEf' },
-  recovery: { region: 'eu-west-1' },
+  recovery: { region: 'eu-west-1', alarmTopicArn: 'arn:aws:sns:eu-west-1:111111111111:operators' },
   alarms: { topicArn: 'arn:aws:sns:eu-central-1:111111111111:operators' },
 };
 
@@ -121,6 +121,13 @@ describe('an environment', () => {
       'scaling.schedule.x',
       { scaling: { schedule: [{ name: 'x', cron: 'daily', perZone: 2 }] } },
     ],
+    [
+      'AlarmTopic',
+      'recovery.alarmTopicArn',
+      {
+        recovery: { region: 'eu-west-1', alarmTopicArn: 'arn:aws:sns:eu-central-1:111111111111:operators' },
+      },
+    ],
     ['TagReserved', 'tags', { tags: { 'aws:x': 'y' } }],
     ['PermissionsBoundary', 'permissionsBoundaryArn', { permissionsBoundaryArn: 'Boundary' }],
   ])('%s: is told at %s', (code, path, wrong) => {
@@ -133,6 +140,7 @@ describe('an environment', () => {
     ['ProdPeerPlaintext', { peerTls: undefined }],
     ['ProdRecovery', { recovery: undefined }],
     ['ProdAlarms', { alarms: undefined }],
+    ['ProdRecoveryAlarms', { recovery: { region: 'eu-west-1' } }],
     ['ProdSlots', { slotsPerZone: 1 }],
     ['ProdBurstable', { instances: { types: ['t4g.medium', 'm7g.large'] } }],
     ['ProdSpotPool', { instances: { types: ['m7g.large'] } }],

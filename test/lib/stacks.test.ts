@@ -253,11 +253,25 @@ describe('around them', () => {
     }
   });
 
+  test('the lag of the replica is watched in its own region, where S3 tells it; failed copies in the first one', () => {
+    prod.recovery?.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      AlarmName: 'millrace-prod-replication-lag',
+      MetricName: 'ReplicationLatency',
+      AlarmActions: ['arn:aws:sns:us-west-2:333333333333:operators'],
+    });
+    prod.observability.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      AlarmName: 'millrace-prod-replication-failed',
+      MetricName: 'OperationsFailedReplication',
+    });
+  });
+
   test('and the runbook has a section of its name', () => {
     const sections = [...readFileSync('docs/runbooks.md', 'utf8').matchAll(/^## (.*)$/gm)].map(
       ([, name]) => name,
     );
-    const alarms = Object.values(prod.observability.findResources('AWS::CloudWatch::Alarm') as Resources);
+    const alarms = [prod.observability, prod.recovery].flatMap((template) =>
+      Object.values((template?.findResources('AWS::CloudWatch::Alarm') ?? {}) as Resources),
+    );
     const names = alarms.map(({ Properties }) =>
       String(Properties['AlarmName'])
         .replace('millrace-prod-', 'millrace-NAME-')

@@ -45,15 +45,19 @@ export function checkData({ environment, report, within, matches }: Checks): voi
       );
     }
   }
-  if (alarms !== undefined) {
+  const checkTopic = (field: string, topicArn: string, where: string) => {
     matches(
       'AlarmTopic',
-      'alarms.topicArn',
-      alarms.topicArn,
-      new RegExp(`^arn:aws[a-z-]*:sns:${region}:\\d{12}:.+$`),
-      `the ARN of an SNS topic in ${region}`,
-      'make one there, or leave alarms out',
+      field,
+      topicArn,
+      new RegExp(`^arn:aws[a-z-]*:sns:${where}:\\d{12}:.+$`),
+      `the ARN of an SNS topic in ${where}`,
+      'make one there, or leave it out',
     );
+  };
+  if (alarms !== undefined) checkTopic('alarms.topicArn', alarms.topicArn, region);
+  if (recovery?.alarmTopicArn !== undefined) {
+    checkTopic('recovery.alarmTopicArn', recovery.alarmTopicArn, recovery.region);
   }
 }
 

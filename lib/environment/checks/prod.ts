@@ -30,6 +30,15 @@ export function checkProd({ environment, report }: Checks): void {
       'add alarms: { topicArn }',
     );
   }
+  if (recovery !== undefined && recovery.alarmTopicArn === undefined) {
+    report(
+      'ProdRecoveryAlarms',
+      'recovery.alarmTopicArn',
+      undefined,
+      'somebody who hears in prod that the second region is behind',
+      `add an SNS topic of ${recovery.region}: alarms speak only to topics of their own region`,
+    );
+  }
   if (slotsPerZone === 1) {
     report(
       'ProdSlots',

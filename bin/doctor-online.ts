@@ -47,6 +47,18 @@ function questions(environment: ResolvedEnvironment): Question[] {
       check: 'bucket',
       ask: () => bucket(new S3Client(options), environment.data),
     },
+    ...(recovery === undefined
+      ? []
+      : [
+          {
+            check: 'replica',
+            ask: () =>
+              bucket(new S3Client({ region: recovery.region }), {
+                bucketName: recovery.bucketName,
+                generation: 0,
+              }),
+          },
+        ]),
     { check: 'bootstrap', ask: () => bootstrapped(environment.account, environment.region) },
     ...(recovery === undefined
       ? []
@@ -54,7 +66,7 @@ function questions(environment: ResolvedEnvironment): Question[] {
     ...('vpcId' in network ? [{ check: 'network', ask: () => subnets(ec2, environment) }] : []),
     ...(dns.hostedZoneId === undefined
       ? []
-      : [{ check: 'dns', ask: () => hostedZone(new Route53Client(options), dns.hostedZoneId, dns.domain) }]),
+      : [{ check: 'dns', ask: () => hostedZone(new Route53Client(options), environment) }]),
   ];
 }
 
@@ -100,7 +112,7 @@ async function offerings(client: EC2Client, { instances, zones }: ResolvedEnviro
 
 async function bucket(
   client: S3Client,
-  { bucketName: Bucket, generation }: ResolvedEnvironment['data'],
+  { bucketName: Bucket, generation }: Pick<ResolvedEnvironment['data'], 'bucketName' | 'generation'>,
 ): Promise<Answer[]> {
   try {
     await client.send(new HeadBucketCommand({ Bucket }));
@@ -154,12 +166,27 @@ async function subnets(client: EC2Client, { network, zones }: ResolvedEnvironmen
   });
 }
 
-async function hostedZone(client: Route53Client, Id: string | undefined, domain: string): Promise<Answer[]> {
-  const { HostedZone } = await client.send(new GetHostedZoneCommand({ Id }));
+async function hostedZone(client: Route53Client, { dns, network }: ResolvedEnvironment): Promise<Answer[]> {
+  const { domain, hostedZoneId: Id } = dns;
+  const { HostedZone, VPCs = [] } = await client.send(new GetHostedZoneCommand({ Id }));
   const name = HostedZone?.Name?.replace(/\.$/, '') ?? '';
-  return domain === name || domain.endsWith(`.${name}`)
-    ? [['ok', `${domain} is within ${name}`]]
-    : [['problem', `${domain} is not within ${name}, the zone of ${Id}`]];
+  if (domain !== name && !domain.endsWith(`.${name}`)) {
+    return [['problem', `${domain} is not within ${name}, the zone of ${Id}`]];
+  }
+  const within: Answer = ['ok', `${domain} is within ${name}`];
+  if (HostedZone?.Config?.PrivateZone !== true) return [within];
+  // Brokers find each other by these names: a private zone answers in the networks it is associated with and nowhere else.
+  const how = `aws route53 associate-vpc-with-hosted-zone --hosted-zone-id ${Id}`;
+  if (!('vpcId' in network)) {
+    return [within, ['warning', `${name} is private and the VPC not made yet: once it is, ${how}`]];
+  }
+  const isAssociated = VPCs.some(({ VPCId }) => VPCId === network.vpcId);
+  return [
+    within,
+    isAssociated
+      ? ['ok', `${name} is private, and answers in ${network.vpcId}`]
+      : ['problem', `${name} is private, and does not answer in ${network.vpcId}: ${how}`],
+  ];
 }
 
 function statusOf(error: unknown): number | undefined {

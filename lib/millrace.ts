@@ -57,6 +57,7 @@ export class Millrace extends Construct {
         : new RecoveryStack(this, 'Recovery', {
             ...stackProps('recovery', 'the copy in the second region'),
             ...keeps,
+            recovery,
             env: { account, region: recovery.region },
           });
     this.storage = new StorageStack(this, 'Storage', {

@@ -31,7 +31,11 @@ export interface ResolvedEnvironment {
     readonly removal: 'retain' | 'destroy';
   };
   readonly recovery:
-    | (Required<Omit<RecoveryOptions, 'alarmTopicArn'>> & { readonly alarmTopicArn: string | undefined })
+    | (Required<Omit<RecoveryOptions, 'alarmTopicArn'>> & {
+        readonly alarmTopicArn: string | undefined;
+        /** Fixed, so that the first region's stack needs no reference into the second. */
+        readonly bucketName: string;
+      })
     | undefined;
   readonly network: { readonly cidr: string } | ExistingNetwork;
   readonly dns: { readonly domain: string; readonly hostedZoneId: string | undefined };
@@ -88,6 +92,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
   } = environment;
   const slotsPerZone = environment.slotsPerZone ?? DEFAULT_SLOTS_PER_ZONE;
   const architecture = environment.instances?.architecture ?? 'arm64';
+  const bucketName = environment.data?.bucketName ?? `millrace-${name}-${account}-${region}`;
   return {
     name,
     tier,
@@ -103,7 +108,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     },
     wal: { ...DEFAULT_WAL, ...environment.wal },
     data: {
-      bucketName: environment.data?.bucketName ?? `millrace-${name}-${account}-${region}`,
+      bucketName,
       generation: environment.data?.promoted?.generation ?? 0,
       noncurrentDays: environment.data?.noncurrentDays ?? DEFAULT_NONCURRENT_DAYS,
       removal: environment.data?.removal ?? 'retain',
@@ -111,7 +116,13 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     recovery:
       recovery === undefined
         ? undefined
-        : { storageClass: 'STANDARD', replicationTimeControl: false, alarmTopicArn: undefined, ...recovery },
+        : {
+            storageClass: 'STANDARD',
+            replicationTimeControl: false,
+            alarmTopicArn: undefined,
+            ...recovery,
+            bucketName: `${bucketName.slice(0, 63 - '-replica'.length)}-replica`,
+          },
     network: 'vpcId' in network ? network : { cidr: network.cidr ?? DEFAULT_CIDR },
     dns: { domain: dns?.domain ?? `${name}.millrace.internal`, hostedZoneId: dns?.hostedZoneId },
     clients: {

@@ -19,7 +19,6 @@ import { metricReplicationFailures, metricReplicationLatency } from '../construc
 import { metricStalledIo } from '../constructs/wal-volumes.ts';
 import type { ResolvedEnvironment } from '../environment/resolve.ts';
 import { CERTIFICATE_ENDS_SOON_DAYS } from '../instance-contract.ts';
-import { replicaBucketName } from './recovery-stack.ts';
 import type { StorageStack } from './storage-stack.ts';
 
 export interface ObservabilityStackProps extends StackProps {
@@ -68,9 +67,7 @@ export class ObservabilityStack extends Stack {
           : [
               new GraphWidget({
                 title: 'Seconds that the second region is behind',
-                left: [
-                  metricReplicationLatency(data.bucketName, replicaBucketName(environment), recovery.region),
-                ],
+                left: [metricReplicationLatency(data.bucketName, recovery.bucketName, recovery.region)],
                 width: 8,
               }),
             ],
@@ -157,7 +154,7 @@ function bucketAlarms(environment: ResolvedEnvironment): AlarmSpec[] {
       id: 'ReplicationFailed',
       name: `millrace-${name}-replication-failed`,
       says: 'S3 gave up copying objects to the second region.',
-      metric: metricReplicationFailures(data.bucketName, replicaBucketName(environment)),
+      metric: metricReplicationFailures(data.bucketName, recovery.bucketName),
       threshold: 0,
       minutes: 1,
       when: ComparisonOperator.GREATER_THAN_THRESHOLD,

@@ -7,11 +7,8 @@ import type { ResolvedEnvironment } from '../environment/resolve.ts';
 
 export interface RecoveryStackProps extends StackProps {
   readonly environment: ResolvedEnvironment;
-}
-
-/** Fixed, so that the first region's stack needs no reference into the second. */
-export function replicaBucketName({ data }: ResolvedEnvironment): string {
-  return `${data.bucketName.slice(0, 63 - '-replica'.length)}-replica`;
+  /** Of the environment. */
+  readonly recovery: NonNullable<ResolvedEnvironment['recovery']>;
 }
 
 /** A second region that is this far behind is not the recovery that was promised. */
@@ -26,10 +23,9 @@ export class RecoveryStack extends Stack {
 
   constructor(scope: Construct, id: string, props: RecoveryStackProps) {
     super(scope, id, props);
-    const { environment } = props;
-    const bucketName = replicaBucketName(environment);
+    const { environment, recovery } = props;
     this.bucket = new StreamBucket(this, 'Replica', {
-      bucketName,
+      bucketName: recovery.bucketName,
       noncurrentFor: Duration.days(environment.data.noncurrentDays),
       removal: environment.data.removal,
     });
@@ -40,7 +36,7 @@ export class RecoveryStack extends Stack {
           id: 'ReplicationLag',
           name: `millrace-${environment.name}-replication-lag`,
           says: 'The second region is more than 15 minutes behind.',
-          metric: metricReplicationLatency(environment.data.bucketName, bucketName, this.region),
+          metric: metricReplicationLatency(environment.data.bucketName, recovery.bucketName, recovery.region),
           threshold: REPLICATION_LAG_SECONDS,
           minutes: 5,
           when: ComparisonOperator.GREATER_THAN_THRESHOLD,
@@ -48,7 +44,7 @@ export class RecoveryStack extends Stack {
           missing: TreatMissingData.NOT_BREACHING,
         },
       ],
-      environment.recovery?.alarmTopicArn,
+      recovery.alarmTopicArn,
     );
   }
 }

@@ -3,7 +3,6 @@ import type { Construct } from 'constructs';
 import { type IStreamBucket, StreamBucket } from '../constructs/stream-bucket.ts';
 import { WalVolumes } from '../constructs/wal-volumes.ts';
 import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
-import { replicaBucketName } from './recovery-stack.ts';
 
 export interface StorageStackProps extends StackProps {
   readonly environment: ResolvedEnvironment;
@@ -30,7 +29,7 @@ export class StorageStack extends Stack {
               ? {}
               : {
                   replica: {
-                    bucketName: replicaBucketName(environment),
+                    bucketName: recovery.bucketName,
                     storageClass: recovery.storageClass,
                     timeControl: recovery.replicationTimeControl,
                   },

@@ -21,7 +21,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Ec2Volumes, Route53Names } from '../../broker-runtime/src/adapters/aws-cloud.ts';
+import { onlineFindings } from '../../bin/doctor-online.ts';
 import { environments } from '../../environments/index.ts';
+import type { ExistingNetwork } from '../../lib/environment/environment.ts';
 import { CLUSTER_TAG, NODE_ID_TAG } from '../../lib/instance-contract.ts';
 import { Millrace } from '../../lib/millrace.ts';
 import { runOk, run } from '../harness/command.ts';
@@ -249,6 +251,31 @@ describe('millrace doctor --online', () => {
       }),
     );
     expect(await findings()).toMatchObject({ bucket: ['ok'] });
+  });
+
+  test('wants the second region’s bucket to be versioned too', async () => {
+    expect(await findings()).toMatchObject({ replica: ['problem'] });
+    await new S3Client({ region: recoveryRegion, forcePathStyle: true }).send(
+      new PutBucketVersioningCommand({
+        Bucket: made.environment.recovery?.bucketName,
+        VersioningConfiguration: { Status: 'Enabled' },
+      }),
+    );
+    expect(await findings()).toMatchObject({ replica: ['ok'] });
+  });
+
+  test('wants a private zone to answer in the VPC that the brokers are in', async () => {
+    if (made.network === undefined) throw new Error('prod has a network of its own');
+    const hostedZoneId = await physicalId(made.cluster, 'AWS::Route53::HostedZone');
+    const vpcId = await physicalId(made.network, 'AWS::EC2::VPC');
+    const dnsIn = async (network: ExistingNetwork): Promise<string[]> => {
+      const { domain } = made.environment.dns;
+      const all = await onlineFindings({ ...made.environment, network, dns: { domain, hostedZoneId } });
+      return all.filter(({ check }) => check === 'dns').map(({ level }) => level);
+    };
+    const existing = { vpcCidr: '10.60.0.0/16', subnetIds: {} };
+    expect(await dnsIn({ ...existing, vpcId })).toEqual(['ok', 'ok']);
+    expect(await dnsIn({ ...existing, vpcId: 'vpc-00000000000000000' })).toEqual(['ok', 'problem']);
   });
 
   test('asks nothing more of an account that is another one', async () => {

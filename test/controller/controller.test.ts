@@ -7,7 +7,11 @@ import { type SimEnv, simEnv } from '../simulation/world/sim-env.ts';
 
 const SESSION_MS = 2_000;
 
-async function controllerOf(env: SimEnv, isLeading: () => boolean): Promise<Controller> {
+async function controllerOf(
+  env: SimEnv,
+  isLeading: () => boolean,
+  stepAside?: (reason: Error) => void,
+): Promise<Controller> {
   return env.clock.run(
     Controller.open(env, new MemoryObjectStore(env.clock), {
       nodeId: 1,
@@ -19,6 +23,7 @@ async function controllerOf(env: SimEnv, isLeading: () => boolean): Promise<Cont
       onEnded: (error) => {
         throw error;
       },
+      stepAside,
     }),
   );
 }
@@ -68,5 +73,46 @@ describe('a node that registers long after the term began', () => {
     await env.clock.advance(2 * SESSION_MS);
     expect(controller.heartbeat(node)).toBe(false);
     await env.clock.run(controller.close());
+  });
+});
+
+describe('failure class: a controller that is cut off declares the whole cluster dead', () => {
+  const NODES = [1, 2, 3, 4, 5, 6];
+  const INTERVAL_MS = SESSION_MS / 6;
+
+  /** Nodes send their heartbeats one after the other; those in `dead` stop after a few rounds. Returns who was fenced. */
+  async function outlive(
+    dead: readonly number[],
+    stepAside?: (reason: Error) => void,
+  ): Promise<readonly number[]> {
+    const env = simEnv(4);
+    const controller = await controllerOf(env, () => true, stepAside);
+    const nodes: NodeRef[] = [];
+    for (const nodeId of NODES) nodes.push(await register(env, controller, nodeId));
+    for (let round = 0; round < 14; round++) {
+      for (const node of nodes) {
+        if (round < 4 || !dead.includes(node.nodeId)) controller.heartbeat(node);
+        await env.clock.advance(INTERVAL_MS / NODES.length);
+      }
+    }
+    const fenced = nodes.filter((node) => !controller.heartbeat(node)).map(({ nodeId }) => nodeId);
+    await env.clock.run(controller.close());
+    return fenced;
+  }
+
+  test('it hears of a minority only: it steps aside, and nobody is declared dead', async () => {
+    const reasons: Error[] = [];
+    expect(await outlive([3, 4, 5, 6], (reason) => reasons.push(reason))).toEqual([]);
+    expect(reasons[0]).toMatchObject({ code: 'UNHEARD' });
+  });
+
+  test('half of the nodes, such as a zone and a broker more, are declared dead by the other half', async () => {
+    const reasons: Error[] = [];
+    expect(await outlive([1, 2, 3], (reason) => reasons.push(reason))).toEqual([1, 2, 3]);
+    expect(reasons).toEqual([]);
+  });
+
+  test('it stepped aside before: whoever is silent is dead', async () => {
+    expect(await outlive([2, 3, 4, 5, 6])).toEqual([2, 3, 4, 5, 6]);
   });
 });

@@ -16,6 +16,12 @@ export interface ControllerSeatOptions {
   readonly onFatal: (error: Error) => void;
 }
 
+/**
+ * A controller that stepped aside does not do so again for so long: it comes back to the seat when nobody else took it, or
+ * when those who did were no better off, as when every zone is cut off from every other. Somebody has to act in the end.
+ */
+const STEP_ASIDE_AGAIN_MS = 60_000;
+
 /** The seat of the controller in one process: it runs for it, and holds a {@link Controller} while it is elected. */
 export class ControllerSeat {
   readonly #env: Env;
@@ -24,6 +30,7 @@ export class ControllerSeat {
   readonly #election: Election;
   #term: Term | undefined;
   #controller: Controller | undefined;
+  #steppedAsideMs = -Infinity;
 
   constructor(env: Env, objects: ObjectStore, options: ControllerSeatOptions) {
     this.#env = env;
@@ -62,6 +69,12 @@ export class ControllerSeat {
 
   async #serve(term: Term): Promise<void> {
     const { nodeId, staticSettings, sessionTimeoutMs } = this.#options;
+    const { clock } = this.#env;
+    const hasSteppedAside = clock.monotonicMs() - this.#steppedAsideMs < STEP_ASIDE_AGAIN_MS;
+    const stepAside = (reason: Error): void => {
+      this.#steppedAsideMs = clock.monotonicMs();
+      term.end('unheard', reason);
+    };
     const controller = await Controller.open(this.#env, this.#objects, {
       nodeId,
       staticSettings,
@@ -70,6 +83,7 @@ export class ControllerSeat {
       isLeading: () => term.isValid(),
       signal: term.signal,
       onEnded: (error) => term.end('superseded', error),
+      stepAside: hasSteppedAside ? undefined : stepAside,
     });
     if (term.signal.aborted) {
       await controller.close();

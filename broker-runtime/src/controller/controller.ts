@@ -35,6 +35,11 @@ export interface ControllerOptions {
   readonly signal: AbortSignal;
   /** The term is over: the log was taken over by another controller, or cannot be written. Called once. */
   readonly onEnded: (error: Error) => void;
+  /**
+   * Most nodes are silent, and any of them that lives should lead: the term is to end, and somebody else to have the first
+   * chance. Undefined: that was done just now, nobody came, and whoever is silent is dead.
+   */
+  readonly stepAside?: ((reason: Error) => void) | undefined;
 }
 
 export interface CommandAnswer<N extends CommandName> {
@@ -97,6 +102,7 @@ export class Controller {
       watch: this.#watch,
       sessionTimeoutMs: options.sessionTimeoutMs,
       isLeading: options.isLeading,
+      stepAside: options.stepAside,
     });
     this.#loads = new NodeLoads(env.clock);
     this.#balancer = new Balancer({

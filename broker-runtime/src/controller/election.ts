@@ -29,6 +29,8 @@ const MAX_RELEASE_WRITES = 3;
 const RETRY = { firstMs: 20, maxMs: 500 };
 /** Who failed to serve lets others try first: in ttls. */
 const PENALTY_TTLS = { first: 1, max: 10 };
+/** Others look at the lease twice in a ttl: who steps aside has given each of them several chances by then. */
+const ASIDE_TTLS = 2;
 
 /** Serving has begun when it resolves. Must settle soon after the term's signal is aborted. */
 export type OnElected = (term: Term) => Promise<void>;
@@ -133,6 +135,7 @@ export class Election {
         }
         const ended = await this.#lead(won, onElected, onLost);
         this.#state = 'follower';
+        if (ended.why === 'unheard') await this.#pause(ASIDE_TTLS * this.#pace.ttlMs);
         if (ended.why !== 'failed' && ended.why !== 'superseded') continue;
         const { ttlMs } = this.#timing;
         const penalty = { firstMs: PENALTY_TTLS.first * ttlMs, maxMs: PENALTY_TTLS.max * ttlMs };

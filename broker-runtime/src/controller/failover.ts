@@ -1,3 +1,4 @@
+import { MillraceError } from '../base/errors.ts';
 import { isBeingRecovered, isServing } from '../metadata/cluster-decisions.ts';
 import type { ClusterDecisions } from '../metadata/cluster-decisions.ts';
 import type { RegisteredBroker } from '../metadata/cluster-metadata.ts';
@@ -16,6 +17,13 @@ export interface FailoverParts {
   readonly sessionTimeoutMs: number;
   /** Heartbeats are answered at the moment. */
   readonly isLeading: () => boolean;
+  /** See {@link ControllerOptions.stepAside}. */
+  readonly stepAside: ((reason: Error) => void) | undefined;
+}
+
+/** The controller hears of so few nodes that it may be the one that is cut off. */
+export class UnheardError extends MillraceError {
+  readonly code = 'UNHEARD';
 }
 
 /**
@@ -34,7 +42,7 @@ export class Failover {
 
   /** One look at all nodes. @throws {JournalClosedError} the term is over */
   async tick(): Promise<void> {
-    const { image, watch, isLeading } = this.#parts;
+    const { image, watch, isLeading, stepAside } = this.#parts;
     // Whoever cannot prove that it leads answers nobody: what is silent then is this process. One that stood still for
     // longer than its lease found all nodes silent when it woke, and declared every one of them dead.
     if (!isLeading()) {
@@ -42,6 +50,11 @@ export class Failover {
       return;
     }
     const overdue = watch.overdue(image.brokers.values());
+    // A controller that reached the bucket and no broker declared all of them dead, one after the other, and nobody served.
+    if (stepAside !== undefined && overdue.length > 0 && watch.isMostlySilent(image.brokers.values())) {
+      stepAside(new UnheardError('most brokers are silent: if any of them lives, it can lead better'));
+      return;
+    }
     await Promise.all(overdue.map((node) => this.#fence(node)));
     await Promise.all([...image.brokers.values()].map((node) => this.#assign(node)));
     await this.#adopt();

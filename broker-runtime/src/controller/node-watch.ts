@@ -40,13 +40,22 @@ export class NodeWatch {
 
   /** Active nodes that were silent for longer than their session lasts. */
   overdue(nodes: Iterable<RegisteredBroker>): readonly RegisteredBroker[] {
-    return [...nodes].filter((node) => {
-      if (node.state !== 'active') return false;
-      if (this.#heard.get(node.nodeId)?.nodeEpoch !== node.nodeEpoch) {
-        this.#countFrom(node, this.#clock.monotonicMs() + this.#firstContactMs);
-      }
-      return this.silenceMs(node) > this.#sessionTimeoutMs;
-    });
+    const active = [...nodes].filter(({ state }) => state === 'active');
+    for (const node of active) {
+      if (this.#heard.get(node.nodeId)?.nodeEpoch === node.nodeEpoch) continue;
+      this.#countFrom(node, this.#clock.monotonicMs() + this.#firstContactMs);
+    }
+    return active.filter((node) => this.silenceMs(node) > this.#sessionTimeoutMs);
+  }
+
+  /**
+   * Most of the active nodes have missed several heartbeats: it may be this process that nobody reaches. They fall silent
+   * at the same moment, and are overdue one after the other, as far apart as their heartbeats.
+   */
+  isMostlySilent(nodes: Iterable<RegisteredBroker>): boolean {
+    const active = [...nodes].filter(({ state }) => state === 'active');
+    const silent = active.filter((node) => this.silenceMs(node) > this.#sessionTimeoutMs / 2);
+    return silent.length * 2 > active.length;
   }
 
   #countFrom({ nodeId, nodeEpoch }: NodeRef, atMs: number): void {

@@ -7,9 +7,10 @@ import type { ClockWatch } from './clock-watch.ts';
  *   expired     it could not be renewed in time
  *   superseded  the holder says that another process writes the log
  *   failed      the holder could not begin, or go on, to serve
+ *   unheard     the holder hears of few nodes, and lets others lead
  *   stopped     this process stops
  */
-export type TermEnd = 'rejected' | 'expired' | 'superseded' | 'failed' | 'stopped';
+export type TermEnd = 'rejected' | 'expired' | 'superseded' | 'failed' | 'unheard' | 'stopped';
 
 /** This process is the controller no longer; what was under way may or may not be in the log. */
 export class TermEndedError extends MillraceError {
@@ -31,7 +32,7 @@ export interface Term {
   /** Whether the lease certainly keeps others away now. Ask before every answer, after the work for it is done (R5). */
   isValid(): boolean;
   /** The holder cannot go on; the lease is given back. */
-  end(why: 'superseded' | 'failed', cause: unknown): void;
+  end(why: 'superseded' | 'failed' | 'unheard', cause: unknown): void;
 }
 
 /** A term that lives as long as it is renewed. Its age counts from the send of the last renewal (R8). */
@@ -66,7 +67,7 @@ export class LeaseTerm implements Term {
     return !this.signal.aborted && this.#leftMs() > 0 && this.#watch.trusts(this.#sentAt);
   }
 
-  end(why: 'superseded' | 'failed', cause: unknown): void {
+  end(why: 'superseded' | 'failed' | 'unheard', cause: unknown): void {
     this.finish(new TermEndedError(why, `the controller cannot go on: ${messageOf(cause)}`, { cause }));
   }
 

@@ -1,5 +1,6 @@
 import {
   cutOffBroker,
+  cutOffController,
   killBroker,
   loseAllButOne,
   loseController,
@@ -22,6 +23,7 @@ export const DRILLS: readonly Drill[] = [
   killBroker,
   pauseBroker,
   cutOffBroker,
+  cutOffController,
   loseController,
   loseAllButOne,
   loseZone,

@@ -56,6 +56,19 @@ export const cutOffBroker: Drill = {
   heal: together('restore', 'restore the network of'),
 };
 
+export const cutOffController: Drill = {
+  name: 'cut-off-controller',
+  explanation:
+    'Takes the network from the broker that is the controller, while it still reaches the object store: it can keep its ' +
+    'lease, and to it every other broker looks dead. It has to let another one lead, which declares it dead and nobody else.',
+  needs: { brokers: 3 },
+  phases: PHASES,
+  budget: { ...NOTHING_WRONG, stallMaxMs: 40_000 },
+  prepare: theController,
+  inject: together('cutOff', 'cut off the controller,'),
+  heal: together('restore', 'restore the network of'),
+};
+
 export const loseController: Drill = {
   name: 'lose-controller',
   explanation:

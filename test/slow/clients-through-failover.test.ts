@@ -56,9 +56,7 @@ describe.each([
         {
           bootstrapServers: bootstrap,
           topic: 'kafkajs-life',
-          // Its consumers are looked at by the drills: beside three other clients on two cores they sometimes waited for
-          // minutes in a rolling restart, while those of the others went on.
-          groupMembers: 0,
+          groupMembers: 2,
           tailReaders: 0,
           partitions: 6,
           recordsPerSecond: RECORDS_PER_SECOND,

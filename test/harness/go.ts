@@ -9,11 +9,14 @@ const TOOLCHAIN = `
   if ! command -v go >/dev/null; then
     release=${RELEASE}.linux-$(dpkg --print-architecture)
     toolchain="$PWD/golang.org/toolchain@$release"
+    # Two suites may need it at the same moment.
+    exec 9>go.lock && flock 9
     if ! [ -d "$toolchain" ]; then
       curl -fsS "https://proxy.golang.org/golang.org/toolchain/@v/$release.zip" -o go.zip
       unzip -qo go.zip && rm go.zip
       chmod -R +x "$toolchain/bin" "$toolchain/pkg/tool"
     fi
+    exec 9>&-
     export PATH="$toolchain/bin:$PATH" GOTOOLCHAIN=local
   fi
 `;

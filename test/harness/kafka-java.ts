@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { runOk } from './command.ts';
 
@@ -9,6 +9,8 @@ const POM = path.join(ROOT, 'test', 'clients', 'java', 'pom.xml');
 /** Kafka's Java clients, tools and broker, fetched once from Maven Central. Needs Java 17 and Maven. */
 export async function kafkaClasspath(): Promise<string> {
   if (!existsSync(LIBS)) {
+    // Two suites may need it at the same moment: each fetches for itself, the first one's stays.
+    const mine = `${LIBS}.${process.pid}`;
     await runOk(
       'mvn',
       [
@@ -17,11 +19,13 @@ export async function kafkaClasspath(): Promise<string> {
         '-f',
         POM,
         'dependency:copy-dependencies',
-        `-DoutputDirectory=${LIBS}`,
+        `-DoutputDirectory=${mine}`,
         '-DincludeScope=runtime',
       ],
       { deadlineMs: 600_000 },
     );
+    if (existsSync(LIBS)) rmSync(mine, { recursive: true });
+    else renameSync(mine, LIBS);
   }
   return path.join(LIBS, '*');
 }

@@ -1,23 +1,15 @@
 import { invariant } from '../base/errors.ts';
 import type { BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
-import { Admission, worstCaseBytes } from './block/admission.ts';
 import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpointer.ts';
 import { WalMismatchError } from './block/errors.ts';
-import { GroupQueue } from './block/group-queue.ts';
+import { GROUP_HEADER_BYTES } from './block/group-layout.ts';
 import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
 import { settingsOf, type BlockWalOptions, type WalSettings } from './block/options.ts';
 import type { BlockWalRecovery } from './block/recovery.ts';
 import { Ring, ringBytesOf } from './block/ring.ts';
-import { SlabPool } from './block/slabs.ts';
-import {
-  EntryTooLargeError,
-  WalClosedError,
-  type Patience,
-  type Wal,
-  type WalGroup,
-  type WalListener,
-} from './wal.ts';
+import { GroupMemory } from './group-memory.ts';
+import { WalClosedError, type Patience, type Wal, type WalGroup, type WalListener } from './wal.ts';
 
 export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
 export { formatBlockWal, isBlank, type LogOwner } from './block/format.ts';
@@ -36,13 +28,9 @@ export class BlockWal implements Wal {
   readonly #listener: WalListener;
   readonly #devices: readonly BlockDevice[];
   readonly #rings: readonly Ring[];
-  readonly #groupBytes: number;
   readonly #maxGroupBytes: number;
-  readonly #maxEntries: number;
-  readonly #pool: SlabPool;
-  readonly #queue: GroupQueue;
+  readonly #memory: GroupMemory;
   readonly #writer: GroupWriter;
-  readonly #admission: Admission;
   readonly #checkpointer: Checkpointer;
   readonly #trimWaiters: { readonly sequence: number; resolve: () => void; reject: (e: Error) => void }[] =
     [];
@@ -111,9 +99,7 @@ export class BlockWal implements Wal {
     this.#env = env;
     this.#listener = listener;
     this.#devices = recovery.devices;
-    this.#groupBytes = settings.groupBytes;
     this.#maxGroupBytes = settings.maxGroupBytes;
-    this.#maxEntries = settings.maxEntries;
     this.maxEntryBytes = settings.maxEntryBytes;
     this.#trimmedSequence = start.ackedUpTo;
     const lanes = recovery.devices.map((device, index) => ({
@@ -123,24 +109,24 @@ export class BlockWal implements Wal {
     this.#rings = lanes.map(({ ring }) => ring);
     const [first] = recovery.devices;
     invariant(first !== undefined, 'wal', 'a log has at least one device');
-    this.#pool = new SlabPool(
-      (bytes) => first.allocate(bytes),
-      settings.slabBytes,
-      settings.slabCount,
-      () => {
-        this.#admission.admitWaiting();
+    this.#memory = new GroupMemory({
+      settings,
+      clock: env.clock,
+      allocate: (bytes) => first.allocate(bytes),
+      headBytes: GROUP_HEADER_BYTES,
+      firstSequence: start.startSequence,
+      capacityBytes: this.capacityBytes - this.#skippedBytes(),
+      hasRoom: (bytes) => this.#hasRingSpace(bytes),
+      onRoomWanted: () => {
+        this.#freeTrimmed();
       },
-    );
-    this.#queue = new GroupQueue(
-      this.#pool,
-      settings.groupBytes,
-      settings.maxEntryBytes,
-      start.startSequence,
-    );
-    this.#admission = new Admission((bytes, entryCount) => this.#fits(bytes, entryCount), env.clock);
+      onMemoryWanted: (bytes) => {
+        listener.onMemoryWanted(bytes);
+      },
+    });
     this.#writer = new GroupWriter({
       devices: lanes,
-      queue: this.#queue,
+      queue: this.#memory.queue,
       clock: env.clock,
       logId: recovery.logId,
       nodeId: recovery.owner.nodeId,
@@ -154,7 +140,7 @@ export class BlockWal implements Wal {
       },
       onProgress: () => {
         this.#checkpointer.schedule();
-        this.#askForRoom();
+        this.#memory.askForRoom();
       },
       onRoomWanted: () => {
         this.#freeTrimmed();
@@ -180,7 +166,7 @@ export class BlockWal implements Wal {
 
   /** Without what was trimmed: it is written over as soon as it is needed. */
   get usedBytes(): number {
-    return this.#rings.reduce((sum, ring) => sum + ring.usedBytes, this.#queue.sizeBytes);
+    return this.#rings.reduce((sum, ring) => sum + ring.usedBytes, this.#memory.queue.sizeBytes);
   }
 
   get capacityBytes(): number {
@@ -188,7 +174,7 @@ export class BlockWal implements Wal {
   }
 
   get waitingBytes(): number {
-    return this.#admission.wantedBytes;
+    return this.#memory.waitingBytes;
   }
 
   /** The newest acknowledged group. */
@@ -198,12 +184,7 @@ export class BlockWal implements Wal {
 
   admit(payloadBytes: number, entryCount: number, patience?: Patience): Promise<void> | undefined {
     if (this.#ended !== undefined) throw this.#ended;
-    const bytes = worstCaseBytes(payloadBytes, entryCount, this.#groupBytes, this.#pool.slabBytes);
-    this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
-    const waiting = this.#admission.enter(bytes, entryCount, patience);
-    if (waiting === undefined) return undefined;
-    this.#askForRoom();
-    return waiting;
+    return this.#memory.admit(payloadBytes, entryCount, patience);
   }
 
   append(
@@ -215,7 +196,7 @@ export class BlockWal implements Wal {
     crc32c?: number,
   ): WalGroup {
     if (this.#ended !== undefined) throw this.#ended;
-    const group = this.#queue.append(streamId, baseOffset, count, maxTimestampMs, bytes, crc32c);
+    const group = this.#memory.queue.append(streamId, baseOffset, count, maxTimestampMs, bytes, crc32c);
     if (!this.#isPumpScheduled) {
       this.#isPumpScheduled = true;
       // Once for all appends of this turn: they share a write.
@@ -256,7 +237,7 @@ export class BlockWal implements Wal {
       });
     });
     this.#checkpointer.schedule();
-    this.#askForRoom();
+    this.#memory.askForRoom();
     await saved;
   }
 
@@ -272,7 +253,7 @@ export class BlockWal implements Wal {
 
   async #close(): Promise<void> {
     this.#ended ??= new WalClosedError('the WAL was closed');
-    this.#admission.rejectAll(this.#ended);
+    this.#memory.rejectAll(this.#ended);
     this.#writer.pump();
     const patience = new AbortController();
     const late = this.#env.clock.sleep(CLOSE_PATIENCE_MS, patience.signal).then(
@@ -314,8 +295,8 @@ export class BlockWal implements Wal {
       this.#trimWaiters.shift()?.resolve();
     }
     this.#writer.pump();
-    this.#admission.admitWaiting();
-    this.#askForRoom();
+    this.#memory.admitWaiting();
+    this.#memory.askForRoom();
   }
 
   #fail(cause: unknown): void {
@@ -326,29 +307,15 @@ export class BlockWal implements Wal {
     this.#ended = error;
     this.#env.events.error('wal.failed', { error: why });
     this.#checkpointer.stop();
-    for (const group of [...this.#writer.stop(), ...this.#queue.drop()]) group.fail(error);
-    this.#admission.rejectAll(error);
+    for (const group of [...this.#writer.stop(), ...this.#memory.queue.drop()]) group.fail(error);
+    this.#memory.rejectAll(error);
     for (const waiter of this.#trimWaiters.splice(0)) waiter.reject(error);
     this.#listener.onFailed(error);
   }
 
-  #fits(bytes: number, entryCount: number): boolean {
-    return this.#hasMemory(bytes, entryCount) && this.#hasRingSpace(bytes);
-  }
-
-  #hasMemory(bytes: number, entryCount: number): boolean {
-    if (this.#pool.entryCount + entryCount > this.#maxEntries) return false;
-    return bytes <= this.#pool.roomBytes || this.#slabsFor(bytes) <= this.#pool.emptySlabs;
-  }
-
-  /** What fits in one slab fits in a fresh one; else two neighbours, one of which began a new slab, exceed one together. */
-  #slabsFor(bytes: number): number {
-    return bytes <= this.#pool.slabBytes ? 1 : Math.floor((2 * bytes) / this.#pool.slabBytes) + 1;
-  }
-
   #hasRingSpace(bytes: number): boolean {
     const writableBytes = this.#rings.reduce((sum, ring) => sum + ring.writableBytes, 0);
-    return bytes + this.#skippedBytes() + this.#queue.sizeBytes <= writableBytes;
+    return bytes + this.#skippedBytes() <= writableBytes;
   }
 
   /**
@@ -359,38 +326,8 @@ export class BlockWal implements Wal {
     return 2 * this.#rings.length * this.#maxGroupBytes;
   }
 
-  /** Sets in motion what can make room for those who wait. */
-  #askForRoom(): void {
-    const bytes = this.#admission.wantedBytes;
-    if (bytes === 0) return;
-    if (!this.#hasRingSpace(bytes)) this.#freeTrimmed();
-    if (this.#pool.entryCount + this.#admission.wantedEntries > this.#maxEntries) {
-      // How many bytes have as many entries nobody knows: all that may go.
-      this.#listener.onMemoryWanted(this.#pool.slabCount * this.#pool.slabBytes);
-    } else if (!this.#hasMemory(bytes, 0)) {
-      // One slab more than needed: groups are let go of one by one, and the first and last slab may stay held in part.
-      this.#listener.onMemoryWanted((this.#slabsFor(bytes) + 1) * this.#pool.slabBytes);
-    }
-  }
-
   #freeTrimmed(): void {
     if (this.#rings.some((ring) => ring.unsavedBytes > 0)) this.#checkpointer.hurry();
-  }
-
-  #refuseWhatNeverFits(bytes: number, payloadBytes: number, entryCount: number): void {
-    if (
-      this.#slabsFor(bytes) > this.#pool.slabCount ||
-      bytes + this.#skippedBytes() > this.capacityBytes ||
-      (entryCount === 1 && payloadBytes > this.maxEntryBytes) ||
-      entryCount > this.#maxEntries
-    ) {
-      throw new EntryTooLargeError(
-        `${payloadBytes} bytes in ${entryCount} entries can never be appended at once: an entry may have ` +
-          `${this.maxEntryBytes} bytes, the WAL has ${this.#pool.slabCount} slabs of ${this.#pool.slabBytes} bytes, ` +
-          `room for ${this.#maxEntries} entries ` +
-          `and a ring of ${this.capacityBytes}; send less in one request or give the WAL more memory`,
-      );
-    }
   }
 
   #checkpoint(): Checkpoint {

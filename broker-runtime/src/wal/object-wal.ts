@@ -4,9 +4,9 @@ import type { ObjectStore } from '../ports/object-store.ts';
 import { WalOptionsError } from './block/errors.ts';
 import type { Group } from './block/group.ts';
 import { RetryingStore } from './conditional/retrying-store.ts';
+import { GroupMemory } from './group-memory.ts';
 import type { FenceRecord } from './object/fence-record.ts';
 import { checkSelf, claiming, WalFence } from './object/fence.ts';
-import { GroupMemory } from './object/group-memory.ts';
 import { CLUSTER_ID_MAX_BYTES, headBytesOf, LOG_ID_BYTES, type LogIdentity } from './object/layout.ts';
 import { ObjectWriter } from './object/object-writer.ts';
 import { OBJECT_BYTES_MIN, objectSettingsOf, type ObjectWalOptions } from './object/options.ts';
@@ -113,8 +113,10 @@ export class ObjectWal implements Wal {
     this.#memory = new GroupMemory({
       settings,
       clock: env.clock,
+      allocate: (bytes) => new Uint8Array(bytes),
       headBytes,
       firstSequence: lastSequence + 1,
+      capacityBytes: settings.capacityBytes,
       // By the sizes of memory: small objects may exceed it by a little, and the bucket does not mind.
       hasRoom: (bytes) => this.#costBytes + bytes <= this.capacityBytes,
       onMemoryWanted: (bytes) => {
@@ -142,7 +144,7 @@ export class ObjectWal implements Wal {
         listener.onDurable(group);
       },
       onProgress: () => {
-        this.#memory.askForMemory();
+        this.#memory.askForRoom();
       },
       onError,
     });

@@ -1,7 +1,7 @@
 import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { AdmissionExpiredError, type Patience } from '../wal.ts';
-import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
+import { ENTRY_HEADER_BYTES } from './group-layout.ts';
 import { alignUp } from './ring.ts';
 
 interface Waiter {
@@ -22,7 +22,7 @@ export function worstCaseBytes(
   entryCount: number,
   groupBytes: number,
   slabBytes: number,
-  headBytes = GROUP_HEADER_BYTES,
+  headBytes: number,
 ): number {
   const entriesBytes = payloadBytes + entryCount * ENTRY_HEADER_BYTES;
   if (entryCount === 1) return alignUp(headBytes + entriesBytes);

@@ -1,5 +1,5 @@
 import { EntryTooLargeError } from '../wal.ts';
-import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
+import { ENTRY_HEADER_BYTES } from './group-layout.ts';
 import { Group } from './group.ts';
 import { alignUp } from './ring.ts';
 import type { SlabPool } from './slabs.ts';
@@ -24,7 +24,7 @@ export class GroupQueue {
     groupBytes: number,
     maxEntryBytes: number,
     firstSequence: number,
-    headBytes = GROUP_HEADER_BYTES,
+    headBytes: number,
   ) {
     this.#pool = pool;
     this.#groupBytes = groupBytes;

@@ -39,7 +39,7 @@ export class Group implements WalGroup {
   #references = 1;
 
   /** `headBytes` are left free in front of the entries, for the header of the medium. */
-  constructor(sequence: number, pool: SlabPool, slab: Slab, headBytes = GROUP_HEADER_BYTES) {
+  constructor(sequence: number, pool: SlabPool, slab: Slab, headBytes: number) {
     this.sequence = sequence;
     this.#pool = pool;
     this.#slab = slab;

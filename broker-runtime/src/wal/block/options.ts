@@ -1,4 +1,5 @@
 import { DEVICE_BLOCK_BYTES, type BlockDevice } from '../../ports/block-device.ts';
+import type { GroupMemorySettings } from '../group-memory.ts';
 import { WalOptionsError } from './errors.ts';
 import { ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES } from './group-layout.ts';
 import { OPERATION_BYTES, type WalBudget } from './pacer.ts';
@@ -51,16 +52,10 @@ const SLABS_MIN = 2;
 const RING_GROUPS_MIN = 4;
 
 /** The options with their defaults, and what follows from them. */
-export interface WalSettings {
-  readonly groupBytes: number;
-  readonly maxEntryBytes: number;
+export interface WalSettings extends GroupMemorySettings {
   /** Padding included. */
   readonly maxGroupBytes: number;
   readonly writesInFlight: number;
-  readonly slabBytes: number;
-  readonly slabCount: number;
-  /** Entries that may be held at once. */
-  readonly maxEntries: number;
   readonly superblockIntervalMs: number;
 }
 

@@ -2,6 +2,7 @@ import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
 import { WalOptionsError } from '../block/errors.ts';
 import { ENTRY_HEADER_BYTES } from '../block/group-layout.ts';
 import { alignUp } from '../block/ring.ts';
+import type { GroupMemorySettings } from '../group-memory.ts';
 
 /*
  * What the default window costs. S3 Standard takes 0.005 USD for 1,000 puts and 0.0004 USD for 1,000 gets (us-east-1).
@@ -48,15 +49,9 @@ const SLABS_MIN = 2;
 const CAPACITY_GROUPS_MIN = 4;
 
 /** The options with their defaults, and what follows from them. */
-export interface ObjectWalSettings {
-  readonly groupBytes: number;
+export interface ObjectWalSettings extends GroupMemorySettings {
   readonly groupDelayMs: number;
   readonly putsInFlight: number;
-  readonly maxEntryBytes: number;
-  readonly slabBytes: number;
-  readonly slabCount: number;
-  /** Entries that may be held at once. */
-  readonly maxEntries: number;
   readonly capacityBytes: number;
   readonly trimIntervalMs: number;
 }

@@ -1,21 +1,42 @@
-import type { Clock } from '../../ports/clock.ts';
-import { Admission, worstCaseBytes } from '../block/admission.ts';
-import { GroupQueue } from '../block/group-queue.ts';
-import { SlabPool } from '../block/slabs.ts';
-import { EntryTooLargeError, type Patience } from '../wal.ts';
-import type { ObjectWalSettings } from './options.ts';
+import type { Clock } from '../ports/clock.ts';
+import { Admission, worstCaseBytes } from './block/admission.ts';
+import { GroupQueue } from './block/group-queue.ts';
+import { SlabPool } from './block/slabs.ts';
+import { EntryTooLargeError, type Patience } from './wal.ts';
+
+/** What both kinds of WAL settle about their memory. */
+export interface GroupMemorySettings {
+  /** A group is closed at this size. */
+  readonly groupBytes: number;
+  readonly maxEntryBytes: number;
+  readonly slabBytes: number;
+  readonly slabCount: number;
+  /** Entries that may be held at once. */
+  readonly maxEntries: number;
+}
 
 export interface GroupMemoryOptions {
-  readonly settings: ObjectWalSettings;
+  readonly settings: GroupMemorySettings;
   readonly clock: Clock;
+  /** Where a slab's memory comes from. */
+  readonly allocate: (bytes: number) => Uint8Array;
+  /** What the medium puts in front of a group's entries. */
   readonly headBytes: number;
   readonly firstSequence: number;
-  /** Whether the medium has room for so many bytes more than what is in the queue. */
+  /** The most that the medium can ever have room for. */
+  readonly capacityBytes: number;
+  /** Whether the medium has room for so many bytes, what is in the queue among them. */
   readonly hasRoom: (bytes: number) => boolean;
+  /** Somebody waits, and the medium has no room. */
+  readonly onRoomWanted?: () => void;
+  /** As {@link WalListener.onMemoryWanted}. */
   readonly onMemoryWanted: (bytes: number) => void;
 }
 
-/** The memory in which groups are filled, wait and are kept, and the line of those who wait for some of it. */
+/**
+ * The memory in which groups are filled, wait and are kept, and the line of those who wait for some of it, or for room
+ * on the medium.
+ */
 export class GroupMemory {
   readonly queue: GroupQueue;
   readonly #options: GroupMemoryOptions;
@@ -25,14 +46,9 @@ export class GroupMemory {
   constructor(options: GroupMemoryOptions) {
     const { settings, clock } = options;
     this.#options = options;
-    this.#pool = new SlabPool(
-      (bytes) => new Uint8Array(bytes),
-      settings.slabBytes,
-      settings.slabCount,
-      () => {
-        this.#admission.admitWaiting();
-      },
-    );
+    this.#pool = new SlabPool(options.allocate, settings.slabBytes, settings.slabCount, () => {
+      this.#admission.admitWaiting();
+    });
     this.queue = new GroupQueue(
       this.#pool,
       settings.groupBytes,
@@ -58,10 +74,11 @@ export class GroupMemory {
     );
     this.#refuseWhatNeverFits(bytes, payloadBytes, entryCount);
     const waiting = this.#admission.enter(bytes, entryCount, patience);
-    if (waiting !== undefined) this.askForMemory();
+    if (waiting !== undefined) this.askForRoom();
     return waiting;
   }
 
+  /** What the first in line needs; 0 when nobody waits. */
   get waitingBytes(): number {
     return this.#admission.wantedBytes;
   }
@@ -75,11 +92,12 @@ export class GroupMemory {
     this.#admission.rejectAll(error);
   }
 
-  /** When somebody waits for memory, those who only cache are asked for theirs. */
-  askForMemory(): void {
-    const { settings, onMemoryWanted } = this.#options;
+  /** When somebody waits, the medium is asked for room, or those who only cache for their memory: whatever is short. */
+  askForRoom(): void {
+    const { settings, onRoomWanted, onMemoryWanted } = this.#options;
     const bytes = this.#admission.wantedBytes;
     if (bytes === 0) return;
+    if (!this.#hasRoom(bytes)) onRoomWanted?.();
     if (this.#pool.entryCount + this.#admission.wantedEntries > settings.maxEntries) {
       // How many bytes have as many entries nobody knows: all that may go.
       onMemoryWanted(settings.slabCount * settings.slabBytes);
@@ -105,7 +123,8 @@ export class GroupMemory {
   }
 
   #refuseWhatNeverFits(bytes: number, payloadBytes: number, entryCount: number): void {
-    const { slabCount, slabBytes, capacityBytes, maxEntryBytes, maxEntries } = this.#options.settings;
+    const { settings, capacityBytes } = this.#options;
+    const { slabCount, slabBytes, maxEntryBytes, maxEntries } = settings;
     if (
       this.#slabsFor(bytes) > slabCount ||
       bytes > capacityBytes ||

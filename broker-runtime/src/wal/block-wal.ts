@@ -1,4 +1,4 @@
-import { invariant } from '../base/errors.ts';
+import { invariant, messageOf } from '../base/errors.ts';
 import type { BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
 import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpointer.ts';
@@ -7,7 +7,8 @@ import { GROUP_HEADER_BYTES } from './block/group-layout.ts';
 import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
 import { settingsOf, type BlockWalOptions, type WalSettings } from './block/options.ts';
 import type { BlockWalRecovery } from './block/recovery.ts';
-import { Ring, ringBytesOf } from './block/ring.ts';
+import { ringBytesOf } from './block/ring.ts';
+import { StripeSpace } from './block/stripe-space.ts';
 import { GroupMemory } from './group-memory.ts';
 import { WalClosedError, type Patience, type Wal, type WalGroup, type WalListener } from './wal.ts';
 
@@ -27,14 +28,11 @@ export class BlockWal implements Wal {
   readonly #env: Env;
   readonly #listener: WalListener;
   readonly #devices: readonly BlockDevice[];
-  readonly #rings: readonly Ring[];
-  readonly #maxGroupBytes: number;
+  readonly #space: StripeSpace;
   readonly #memory: GroupMemory;
   readonly #writer: GroupWriter;
   readonly #checkpointer: Checkpointer;
-  readonly #trimWaiters: { readonly sequence: number; resolve: () => void; reject: (e: Error) => void }[] =
-    [];
-  #trimmedSequence: number;
+  readonly #trimWaiters: (PromiseWithResolvers<undefined> & { readonly sequence: number })[] = [];
   #isPumpScheduled = false;
   /** Why no append is taken any more. */
   #ended: Error | undefined;
@@ -99,33 +97,31 @@ export class BlockWal implements Wal {
     this.#env = env;
     this.#listener = listener;
     this.#devices = recovery.devices;
-    this.#maxGroupBytes = settings.maxGroupBytes;
     this.maxEntryBytes = settings.maxEntryBytes;
-    this.#trimmedSequence = start.ackedUpTo;
-    const lanes = recovery.devices.map((device, index) => ({
-      device,
-      ring: new Ring(ringBytesOf(device.capacityBytes), start.startPositions[index] ?? 0),
-    }));
-    this.#rings = lanes.map(({ ring }) => ring);
+    this.#space = new StripeSpace(recovery.devices, start, settings.maxGroupBytes);
     const [first] = recovery.devices;
     invariant(first !== undefined, 'wal', 'a log has at least one device');
+    const freeTrimmed = (): void => {
+      if (this.#space.isTrimUnsaved) this.#checkpointer.hurry();
+    };
+    const onError = (error: unknown): void => {
+      this.#fail(error);
+    };
     this.#memory = new GroupMemory({
       settings,
       clock: env.clock,
       allocate: (bytes) => first.allocate(bytes),
       headBytes: GROUP_HEADER_BYTES,
       firstSequence: start.startSequence,
-      capacityBytes: this.capacityBytes - this.#skippedBytes(),
-      hasRoom: (bytes) => this.#hasRingSpace(bytes),
-      onRoomWanted: () => {
-        this.#freeTrimmed();
-      },
+      capacityBytes: this.#space.usableBytes,
+      hasRoom: (bytes) => this.#space.hasRoom(bytes),
+      onRoomWanted: freeTrimmed,
       onMemoryWanted: (bytes) => {
         listener.onMemoryWanted(bytes);
       },
     });
     this.#writer = new GroupWriter({
-      devices: lanes,
+      devices: this.#space.members,
       queue: this.#memory.queue,
       clock: env.clock,
       logId: recovery.logId,
@@ -142,12 +138,8 @@ export class BlockWal implements Wal {
         this.#checkpointer.schedule();
         this.#memory.askForRoom();
       },
-      onRoomWanted: () => {
-        this.#freeTrimmed();
-      },
-      onError: (error) => {
-        this.#fail(error);
-      },
+      onRoomWanted: freeTrimmed,
+      onError,
     });
     this.#checkpointer = new Checkpointer({
       write: (checkpoint) => superblocks.write(checkpoint),
@@ -158,19 +150,17 @@ export class BlockWal implements Wal {
       onSaved: (newest, freed) => {
         this.#onSaved(newest, freed);
       },
-      onError: (error) => {
-        this.#fail(error);
-      },
+      onError,
     });
   }
 
   /** Without what was trimmed: it is written over as soon as it is needed. */
   get usedBytes(): number {
-    return this.#rings.reduce((sum, ring) => sum + ring.usedBytes, this.#memory.queue.sizeBytes);
+    return this.#space.usedBytes + this.#memory.queue.sizeBytes;
   }
 
   get capacityBytes(): number {
-    return this.#rings.reduce((sum, ring) => sum + ring.ringBytes, 0);
+    return this.#space.capacityBytes;
   }
 
   get waitingBytes(): number {
@@ -222,23 +212,13 @@ export class BlockWal implements Wal {
 
   async #trim(sequence: number): Promise<void> {
     if (this.#isOver) throw this.#ended ?? new WalClosedError('the WAL was closed');
-    if (sequence > this.#trimmedSequence) {
-      this.#trimmedSequence = sequence;
-      for (const ring of this.#rings) ring.trim(sequence);
-    }
+    this.#space.trim(sequence);
     if (sequence < this.#checkpointer.savedStartSequence) return;
-    const saved = new Promise<undefined>((resolve, reject) => {
-      this.#trimWaiters.push({
-        sequence,
-        resolve: () => {
-          resolve(undefined);
-        },
-        reject,
-      });
-    });
+    const waiter = { sequence, ...Promise.withResolvers<undefined>() };
+    this.#trimWaiters.push(waiter);
     this.#checkpointer.schedule();
     this.#memory.askForRoom();
-    await saved;
+    await waiter.promise;
   }
 
   /** The volume is, or may be, somebody else's: fails as after a refused write. */
@@ -280,19 +260,16 @@ export class BlockWal implements Wal {
     try {
       await this.#checkpointer.finish();
       this.#isOver = true;
-      for (const waiter of this.#trimWaiters.splice(0)) waiter.resolve();
+      for (const waiter of this.#trimWaiters.splice(0)) waiter.resolve(undefined);
     } catch (error) {
       this.#fail(error);
     }
   }
 
   #onSaved(newest: Checkpoint, freed: Checkpoint): void {
-    for (const [index, ring] of this.#rings.entries()) {
-      const position = freed.startPositions[index];
-      if (position !== undefined) ring.free(position);
-    }
+    this.#space.free(freed.startPositions);
     while (this.#trimWaiters[0] !== undefined && this.#trimWaiters[0].sequence < newest.startSequence) {
-      this.#trimWaiters.shift()?.resolve();
+      this.#trimWaiters.shift()?.resolve(undefined);
     }
     this.#writer.pump();
     this.#memory.admitWaiting();
@@ -302,7 +279,7 @@ export class BlockWal implements Wal {
   #fail(cause: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     const error = new WalClosedError(`the WAL failed and acknowledges nothing any more: ${why}`, { cause });
     this.#ended = error;
     this.#env.events.error('wal.failed', { error: why });
@@ -313,28 +290,11 @@ export class BlockWal implements Wal {
     this.#listener.onFailed(error);
   }
 
-  #hasRingSpace(bytes: number): boolean {
-    const writableBytes = this.#rings.reduce((sum, ring) => sum + ring.writableBytes, 0);
-    return bytes + this.#skippedBytes() <= writableBytes;
-  }
-
-  /**
-   * Kept free on every device: the end of a lap may take away the size of one group, and a group must find its size
-   * in one piece on some device, not in sum over all.
-   */
-  #skippedBytes(): number {
-    return 2 * this.#rings.length * this.#maxGroupBytes;
-  }
-
-  #freeTrimmed(): void {
-    if (this.#rings.some((ring) => ring.unsavedBytes > 0)) this.#checkpointer.hurry();
-  }
-
   #checkpoint(): Checkpoint {
     return {
-      startSequence: this.#trimmedSequence + 1,
+      startSequence: this.#space.trimmedSequence + 1,
       ackedUpTo: this.#writer.durableSequence,
-      startPositions: this.#rings.map((ring) => ring.trimmedPosition),
+      startPositions: this.#space.trimmedPositions,
     };
   }
 }

@@ -1,22 +1,20 @@
-import type { BlockDevice } from '../../ports/block-device.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import { WalClosedError } from '../wal.ts';
 import type { GroupQueue } from './group-queue.ts';
 import type { Group } from './group.ts';
 import type { MayAcknowledge } from './options.ts';
 import { Pacer, type WalBudget } from './pacer.ts';
-import { deviceOffset, type Ring } from './ring.ts';
+import { deviceOffset } from './ring.ts';
+import type { StripeMember } from './stripe-space.ts';
 
 /** One device of the stripe set with what is under way on it. */
-interface Lane {
-  readonly device: BlockDevice;
-  readonly ring: Ring;
+interface Lane extends StripeMember {
   readonly pacer: Pacer;
   inFlight: number;
 }
 
 export interface GroupWriterOptions {
-  readonly devices: readonly { readonly device: BlockDevice; readonly ring: Ring }[];
+  readonly devices: readonly StripeMember[];
   readonly queue: GroupQueue;
   readonly clock: Clock;
   readonly logId: Uint8Array;

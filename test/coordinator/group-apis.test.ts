@@ -8,121 +8,37 @@ import {
   DeleteGroupsRequest,
   DeleteGroupsResponse,
 } from '../../broker-runtime/src/wire/messages/delete-groups.ts';
-import {
-  DescribeGroupsRequest,
-  DescribeGroupsResponse,
-} from '../../broker-runtime/src/wire/messages/describe-groups.ts';
-import {
-  FindCoordinatorRequest,
-  FindCoordinatorResponse,
-} from '../../broker-runtime/src/wire/messages/find-coordinator.ts';
 import { HeartbeatRequest, HeartbeatResponse } from '../../broker-runtime/src/wire/messages/heartbeat.ts';
-import { JoinGroupRequest, JoinGroupResponse } from '../../broker-runtime/src/wire/messages/join-group.ts';
+import type { JoinGroupResponse } from '../../broker-runtime/src/wire/messages/join-group.ts';
 import { LeaveGroupRequest, LeaveGroupResponse } from '../../broker-runtime/src/wire/messages/leave-group.ts';
 import { ListGroupsRequest, ListGroupsResponse } from '../../broker-runtime/src/wire/messages/list-groups.ts';
-import {
-  OffsetCommitRequest,
-  OffsetCommitResponse,
-} from '../../broker-runtime/src/wire/messages/offset-commit.ts';
-import {
-  OffsetDeleteRequest,
-  OffsetDeleteResponse,
-} from '../../broker-runtime/src/wire/messages/offset-delete.ts';
-import {
-  OffsetFetchRequest,
-  OffsetFetchResponse,
-} from '../../broker-runtime/src/wire/messages/offset-fetch.ts';
-import { SyncGroupRequest, SyncGroupResponse } from '../../broker-runtime/src/wire/messages/sync-group.ts';
 import type { Decoded } from '../../broker-runtime/src/wire/schema.ts';
-import { startBroker, type BrokerRig } from '../server/broker-rig.ts';
+import type { BrokerRig } from '../server/broker-rig.ts';
 import { asText, text } from './coordinator-world.ts';
-import { subscriptionBytes } from './subscription-bytes.ts';
+import {
+  DescribeGroups,
+  FindCoordinator,
+  JoinGroup,
+  SyncGroup,
+  join,
+  simpleCommit,
+  stable,
+  startCoordinator,
+  versions,
+} from './group-rig.ts';
 
-const FindCoordinator = [FindCoordinatorRequest, FindCoordinatorResponse] as const;
-const JoinGroup = [JoinGroupRequest, JoinGroupResponse] as const;
-const SyncGroup = [SyncGroupRequest, SyncGroupResponse] as const;
+const DeleteGroups = [DeleteGroupsRequest, DeleteGroupsResponse] as const;
 const Heartbeat = [HeartbeatRequest, HeartbeatResponse] as const;
 const LeaveGroup = [LeaveGroupRequest, LeaveGroupResponse] as const;
-const OffsetCommit = [OffsetCommitRequest, OffsetCommitResponse] as const;
-const OffsetFetch = [OffsetFetchRequest, OffsetFetchResponse] as const;
-const OffsetDelete = [OffsetDeleteRequest, OffsetDeleteResponse] as const;
-const DescribeGroups = [DescribeGroupsRequest, DescribeGroupsResponse] as const;
 const ListGroups = [ListGroupsRequest, ListGroupsResponse] as const;
-const DeleteGroups = [DeleteGroupsRequest, DeleteGroupsResponse] as const;
-
-const TOPIC = 'events';
-const versions = (from: number, to: number): number[] =>
-  Array.from({ length: to - from + 1 }, (_, at) => from + at);
 
 let rig: BrokerRig;
 
 beforeAll(async () => {
-  rig = await startBroker({ 'group.initial.rebalance.delay.ms': '0', 'offsets.topic.num.partitions': '3' });
-  await rig.topic(TOPIC, { partitions: 2 });
-  // Creates __consumer_offsets; its partitions are loaded by the time anyone can have read the answer.
-  await rig.run(rig.client.call(FindCoordinator, 4, { keyType: 0, coordinatorKeys: ['any'] }));
-  await rig.env.clock.advance(10);
+  rig = await startCoordinator();
 });
 
 afterAll(() => rig.close());
-
-/** JoinGroup as often as the version needs it. */
-async function join(groupId: string, version: number): Promise<Decoded<typeof JoinGroupResponse>> {
-  const ask = (memberId: string): Promise<Decoded<typeof JoinGroupResponse>> =>
-    rig.run(
-      rig.client.call(JoinGroup, version, {
-        groupId,
-        sessionTimeoutMs: 1_800_000,
-        ...(version >= 1 ? { rebalanceTimeoutMs: 60_000 } : {}),
-        memberId,
-        protocolType: 'consumer',
-        protocols: [{ name: 'range', metadata: subscriptionBytes({ topics: [TOPIC] }) }],
-        ...(version >= 8 ? { reason: 'a test' } : {}),
-      }),
-    );
-  const answer = await ask('');
-  if (version < 4) return answer;
-  expect(answer.errorCode).toBe(Errors.MEMBER_ID_REQUIRED);
-  return ask(answer.memberId);
-}
-
-async function stable(groupId: string): Promise<string> {
-  const { memberId, generationId } = await join(groupId, 9);
-  await rig.run(
-    rig.client.call(SyncGroup, 5, {
-      groupId,
-      generationId,
-      memberId,
-      assignments: [{ memberId, assignment: text('share') }],
-    }),
-  );
-  return memberId;
-}
-
-/** Commits as nobody. */
-function simpleCommit(
-  groupId: string,
-  version: number,
-  offset: number,
-  topic = TOPIC,
-): Promise<Decoded<typeof OffsetCommitResponse>> {
-  return rig.run(
-    rig.client.call(OffsetCommit, version, {
-      groupId,
-      generationIdOrMemberEpoch: -1,
-      memberId: '',
-      topics: [
-        {
-          name: topic,
-          partitions: [
-            { partitionIndex: 0, committedOffset: offset, committedMetadata: 'm' },
-            { partitionIndex: 9, committedOffset: offset, committedMetadata: null },
-          ],
-        },
-      ],
-    }),
-  );
-}
 
 describe('FindCoordinator', () => {
   test.each(versions(0, 3))('version %d names this broker for one group', async (version) => {
@@ -157,7 +73,7 @@ describe('FindCoordinator', () => {
 
 describe('the classic protocol, version by version', () => {
   test.each(versions(0, 9))('JoinGroup %d: a member joins and leads', async (version) => {
-    const answer = await join(`join-${version}`, version);
+    const answer = await join(rig, `join-${version}`, version);
     expect(answer).toMatchObject({
       errorCode: 0,
       generationId: 1,
@@ -190,7 +106,7 @@ describe('the classic protocol, version by version', () => {
 
   test.each(versions(0, 5))('SyncGroup %d: the leader gets its own share back', async (version) => {
     const groupId = `sync-${version}`;
-    const { memberId, generationId } = await join(groupId, 9);
+    const { memberId, generationId } = await join(rig, groupId, 9);
     const answer = await rig.run(
       rig.client.call(SyncGroup, version, {
         groupId,
@@ -205,7 +121,7 @@ describe('the classic protocol, version by version', () => {
 
   test.each(versions(0, 4))('Heartbeat %d', async (version) => {
     const groupId = `beat-${version}`;
-    const memberId = await stable(groupId);
+    const memberId = await stable(rig, groupId);
     const beat = (generationId: number): Promise<Decoded<typeof HeartbeatResponse>> =>
       rig.run(rig.client.call(Heartbeat, version, { groupId, memberId, generationId }));
     expect((await beat(1)).errorCode).toBe(Errors.NONE);
@@ -214,7 +130,7 @@ describe('the classic protocol, version by version', () => {
 
   test.each(versions(0, 2))('LeaveGroup %d: one member, and its error on top', async (version) => {
     const groupId = `leave-${version}`;
-    const memberId = await stable(groupId);
+    const memberId = await stable(rig, groupId);
     const leave = (): Promise<Decoded<typeof LeaveGroupResponse>> =>
       rig.run(rig.client.call(LeaveGroup, version, { groupId, memberId }));
     expect((await leave()).errorCode).toBe(Errors.NONE);
@@ -223,7 +139,7 @@ describe('the classic protocol, version by version', () => {
 
   test.each(versions(3, 5))('LeaveGroup %d: a batch, an error for each', async (version) => {
     const groupId = `leave-${version}`;
-    const memberId = await stable(groupId);
+    const memberId = await stable(rig, groupId);
     const left = await rig.run(
       rig.client.call(LeaveGroup, version, {
         groupId,
@@ -240,158 +156,10 @@ describe('the classic protocol, version by version', () => {
   });
 });
 
-describe('offsets, version by version', () => {
-  test.each(versions(2, 9))('OffsetCommit %d: an error for each partition', async (version) => {
-    const answer = await simpleCommit(`commit-${version}`, version, 40 + version);
-    expect(answer.topics).toEqual([
-      expect.objectContaining({
-        name: TOPIC,
-        partitions: [
-          { partitionIndex: 0, errorCode: Errors.NONE },
-          { partitionIndex: 9, errorCode: Errors.UNKNOWN_TOPIC_OR_PARTITION },
-        ],
-      }),
-    ]);
-  });
-
-  test('OffsetCommit of a topic nobody knows: UNKNOWN_TOPIC_OR_PARTITION, and no group comes of it', async () => {
-    const answer = await simpleCommit('commit-nowhere', 9, 1, 'nowhere');
-    expect(answer.topics[0]?.partitions.map(({ errorCode }) => errorCode)).toEqual([3, 3]);
-    const { groups } = await rig.run(rig.client.call(DescribeGroups, 6, { groups: ['commit-nowhere'] }));
-    expect(groups[0]?.errorCode).toBe(Errors.GROUP_ID_NOT_FOUND);
-  });
-
-  test.each([
-    [8, Errors.ILLEGAL_GENERATION],
-    [9, Errors.GROUP_ID_NOT_FOUND],
-  ])('OffsetCommit %d of a member of an unknown group', async (version, errorCode) => {
-    const answer = await rig.run(
-      rig.client.call(OffsetCommit, version, {
-        groupId: 'commit-unknown',
-        generationIdOrMemberEpoch: 3,
-        memberId: 'm',
-        topics: [
-          { name: TOPIC, partitions: [{ partitionIndex: 0, committedOffset: 1, committedMetadata: null }] },
-        ],
-      }),
-    );
-    expect(answer.topics[0]?.partitions[0]?.errorCode).toBe(errorCode);
-  });
-
-  test.each(versions(1, 7))('OffsetFetch %d: what was committed, -1 where nothing was', async (version) => {
-    const groupId = `fetch-${version}`;
-    await simpleCommit(groupId, 9, 77);
-    const answer = await rig.run(
-      rig.client.call(OffsetFetch, version, {
-        groupId,
-        topics: [{ name: TOPIC, partitionIndexes: [0, 1] }],
-        ...(version >= 7 ? { requireStable: true } : {}),
-      }),
-    );
-    expect(answer).toMatchObject({
-      errorCode: 0,
-      topics: [
-        {
-          name: TOPIC,
-          partitions: [
-            { partitionIndex: 0, committedOffset: 77, metadata: 'm', errorCode: 0 },
-            { partitionIndex: 1, committedOffset: -1, committedLeaderEpoch: -1, metadata: '', errorCode: 0 },
-          ],
-        },
-      ],
-    });
-  });
-
-  test.each(versions(2, 9))(
-    'OffsetCommit %d: metadata of 4,096 characters and, from version 6 on, the leader epoch come back',
-    async (version) => {
-      const groupId = `commit-all-${version}`;
-      const metadata = 'é'.repeat(4096);
-      const answer = await rig.run(
-        rig.client.call(OffsetCommit, version, {
-          groupId,
-          generationIdOrMemberEpoch: -1,
-          memberId: '',
-          topics: [
-            {
-              name: TOPIC,
-              partitions: [
-                {
-                  partitionIndex: 0,
-                  committedOffset: 7,
-                  committedMetadata: metadata,
-                  ...(version >= 6 ? { committedLeaderEpoch: 3 } : {}),
-                },
-                { partitionIndex: 1, committedOffset: 8, committedMetadata: null },
-              ],
-            },
-          ],
-        }),
-      );
-      expect(answer.topics[0]?.partitions.map(({ errorCode }) => errorCode)).toEqual([0, 0]);
-      const { groups } = await rig.run(
-        rig.client.call(OffsetFetch, 9, { groups: [{ groupId, topics: null }] }),
-      );
-      expect(groups[0]?.topics[0]?.partitions).toMatchObject([
-        { committedOffset: 7, committedLeaderEpoch: version >= 6 ? 3 : -1, metadata },
-        { committedOffset: 8, committedLeaderEpoch: -1, metadata: '' },
-      ]);
-    },
-  );
-
-  test.each(versions(2, 7))('OffsetFetch %d: null topics are all topics', async (version) => {
-    await simpleCommit('fetch-all', 9, 5);
-    const answer = await rig.run(
-      rig.client.call(OffsetFetch, version, { groupId: 'fetch-all', topics: null }),
-    );
-    expect(answer.topics).toMatchObject([
-      { name: TOPIC, partitions: [{ partitionIndex: 0, committedOffset: 5 }] },
-    ]);
-  });
-
-  test.each(versions(8, 9))('OffsetFetch %d: several groups at once', async (version) => {
-    await simpleCommit('fetch-many', 9, 6);
-    const answer = await rig.run(
-      rig.client.call(OffsetFetch, version, {
-        groups: [
-          { groupId: 'fetch-many', topics: null },
-          { groupId: 'fetch-none', topics: [{ name: TOPIC, partitionIndexes: [1] }] },
-        ],
-      }),
-    );
-    expect(answer.groups).toMatchObject([
-      { groupId: 'fetch-many', errorCode: 0, topics: [{ partitions: [{ committedOffset: 6 }] }] },
-      { groupId: 'fetch-none', errorCode: 0, topics: [{ partitions: [{ committedOffset: -1 }] }] },
-    ]);
-  });
-
-  test('OffsetDelete: an error for each partition', async () => {
-    await simpleCommit('delete-offsets', 9, 6);
-    const remove = (groupId: string): Promise<Decoded<typeof OffsetDeleteResponse>> =>
-      rig.run(
-        rig.client.call(OffsetDelete, 0, {
-          groupId,
-          topics: [{ name: TOPIC, partitions: [{ partitionIndex: 0 }, { partitionIndex: 9 }] }],
-        }),
-      );
-    const deleted = await remove('delete-offsets');
-    expect(deleted.errorCode).toBe(Errors.NONE);
-    expect(deleted.topics[0]?.partitions.map(({ errorCode }) => errorCode)).toEqual([
-      Errors.NONE,
-      Errors.UNKNOWN_TOPIC_OR_PARTITION,
-    ]);
-    expect((await remove('delete-nowhere')).errorCode).toBe(Errors.GROUP_ID_NOT_FOUND);
-    await stable('delete-subscribed');
-    expect((await remove('delete-subscribed')).topics[0]?.partitions[0]?.errorCode).toBe(
-      Errors.GROUP_SUBSCRIBED_TO_TOPIC,
-    );
-  });
-});
-
 describe('administration, version by version', () => {
   test.each(versions(0, 6))('DescribeGroups %d: a stable group in full', async (version) => {
     const groupId = `describe-${version}`;
-    const memberId = await stable(groupId);
+    const memberId = await stable(rig, groupId);
     const { groups } = await rig.run(
       rig.client.call(DescribeGroups, version, {
         groups: [groupId],
@@ -421,7 +189,7 @@ describe('administration, version by version', () => {
   );
 
   test('DescribeGroups: one row for each group asked for, in order', async () => {
-    await stable('rows');
+    await stable(rig, 'rows');
     const { groups } = await rig.run(
       rig.client.call(DescribeGroups, 5, { groups: ['rows-unknown', 'rows', '', 'rows'] }),
     );
@@ -441,8 +209,8 @@ describe('administration, version by version', () => {
   });
 
   test.each(versions(0, 5))('ListGroups %d, filtered by state and type', async (version) => {
-    await stable('list-stable');
-    await simpleCommit('list-empty', 9, 1);
+    await stable(rig, 'list-stable');
+    await simpleCommit(rig, 'list-empty', 9, 1);
     const list = async (filters: Partial<Decoded<typeof ListGroupsRequest>>): Promise<string[]> => {
       const { errorCode, groups } = await rig.run(rig.client.call(ListGroups, version, filters));
       expect(errorCode).toBe(Errors.NONE);
@@ -457,8 +225,8 @@ describe('administration, version by version', () => {
   });
 
   test.each(versions(0, 2))('DeleteGroups %d: an error for each group', async (version) => {
-    await simpleCommit('delete-empty', 9, 1);
-    await stable('delete-stable');
+    await simpleCommit(rig, 'delete-empty', 9, 1);
+    await stable(rig, 'delete-stable');
     const { results } = await rig.run(
       rig.client.call(DeleteGroups, version, {
         groupsNames: ['delete-empty', 'delete-stable', 'delete-unknown', 'delete-empty'],
@@ -474,7 +242,7 @@ describe('administration, version by version', () => {
 
 test('a frame is given back before a parked JoinGroup is answered, and its metadata lives on', async () => {
   const other = await rig.connect('other');
-  const first = await stable('parked');
+  const first = await stable(rig, 'parked');
   const ask = (memberId: string): Promise<Decoded<typeof JoinGroupResponse>> =>
     other.call(JoinGroup, 9, {
       groupId: 'parked',
@@ -487,7 +255,7 @@ test('a frame is given back before a parked JoinGroup is answered, and its metad
   const newcomer = await rig.run(ask(''));
   const parked = ask(newcomer.memberId);
   // Traffic in between takes the frame's memory into use again.
-  for (let count = 0; count < 20; count++) await simpleCommit('traffic', 9, count);
+  for (let count = 0; count < 20; count++) await simpleCommit(rig, 'traffic', 9, count);
   const leader = await rig.run(
     rig.client.call(JoinGroup, 9, {
       groupId: 'parked',

@@ -10,7 +10,9 @@ import type { InstanceConfig } from '../../broker-runtime/src/agent/instance-con
 import type { BrokerConfig } from '../../broker-runtime/src/main/broker-config.ts';
 import type { BrokerProcess } from '../../broker-runtime/src/ports/broker-process.ts';
 import { AwsAccount, type ModelInstance } from '../aws-model/aws-account.ts';
+import { SentRecords } from '../harness/sent-records.ts';
 import { TempDir } from '../harness/temp-dir.ts';
+import { until } from '../harness/until.ts';
 
 /**
  * The whole life of a cluster's instances: the agent and the bundled broker as on an instance, brokers as real processes, each on an
@@ -165,14 +167,6 @@ class Machine {
   }
 }
 
-async function until(what: string, isTrue: () => boolean, limitMs = 30_000): Promise<void> {
-  const untilMs = performance.now() + limitMs;
-  while (!isTrue()) {
-    if (performance.now() > untilMs) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await new Promise((next) => setTimeout(next, 50));
-  }
-}
-
 function kafka(): Kafka {
   const brokers = machines
     .filter(({ instance }) => instance.state === 'running')
@@ -180,30 +174,7 @@ function kafka(): Kafka {
   return new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 20 } });
 }
 
-const sent: string[] = [];
-async function produce(count: number): Promise<void> {
-  const producer = kafka().producer({ idempotent: true, maxInFlightRequests: 1 });
-  await producer.connect();
-  for (let n = 0; n < count; n++) {
-    const value = `record-${sent.length}`;
-    await producer.send({ topic: 'life', acks: -1, messages: [{ key: String(n), value }] });
-    sent.push(value);
-  }
-  await producer.disconnect();
-}
-
-async function consumeAll(): Promise<string[]> {
-  const found: string[] = [];
-  const consumer = kafka().consumer({ groupId: `reader-${sent.length}-${machines.length}` });
-  await consumer.connect();
-  await consumer.subscribe({ topic: 'life', fromBeginning: true });
-  await consumer.run({
-    eachMessage: async ({ message }) => void found.push(message.value?.toString() ?? ''),
-  });
-  await until('all records are read', () => found.length >= sent.length);
-  await consumer.disconnect();
-  return found;
-}
+const records = new SentRecords({ topic: 'life', kafka });
 
 describe('the life of a cluster on instances', () => {
   let objects: FileObjectStore;
@@ -230,11 +201,9 @@ describe('the life of a cluster on instances', () => {
 
   test('every instance boots, claims a slot of its zone and serves', async () => {
     for (const zone of [ZONES[0], ZONES[0], ZONES[1], ZONES[2]]) new Machine(zone, objects);
-    await until(
-      'all serve',
-      () => machines.every(({ servingAfterMs }) => servingAfterMs !== undefined),
-      60_000,
-    );
+    await until('all serve', () => machines.every(({ servingAfterMs }) => servingAfterMs !== undefined), {
+      limitMs: 60_000,
+    });
     expect(machines.map(({ nodeId }) => nodeId).sort((a, b) => a - b)).toEqual([1, 2, 101, 201]);
     expect([...account.records.keys()].sort()).toEqual([
       'b1.life.internal',
@@ -242,23 +211,23 @@ describe('the life of a cluster on instances', () => {
       'b2.life.internal',
       'b201.life.internal',
     ]);
-    await produce(50);
-    expect((await consumeAll()).sort()).toEqual([...sent].sort());
+    await records.produce(50);
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 
   test('an instance is lost without a word: its neighbour takes over, and the replacement gets its slot', async () => {
     const [lost] = machines;
     if (lost === undefined) throw new Error('no instance');
     await lost.lose();
-    await produce(30);
+    await records.produce(30);
     const next = new Machine(ZONES[0], objects);
     await until('the replacement serves', () => next.servingAfterMs !== undefined);
     expect(next.nodeId).toBe(lost.nodeId);
     // One instance alone on the machine, so nothing but its own start is in this.
     expect(next.servingAfterMs).toBeLessThan(SERVING_WITHIN_MS);
     expect(account.records.get(`b${next.nodeId}.life.internal`)).toBe(next.instance.privateIp);
-    await produce(20);
-    expect((await consumeAll()).sort()).toEqual([...sent].sort());
+    await records.produce(20);
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 
   test('an instance that is taken back drains, leaves and gives its slot to the next', async () => {
@@ -267,10 +236,10 @@ describe('the life of a cluster on instances', () => {
     account.terminate(leaving.instance.instanceId);
     await until('it has left', () => leaving.instance.state === 'terminated');
     expect(await leaving.ended).toBeUndefined();
-    await produce(20);
+    await records.produce(20);
     const next = new Machine(ZONES[1], objects);
     await until('the replacement serves', () => next.servingAfterMs !== undefined);
     expect(next.nodeId).toBe(101);
-    expect((await consumeAll()).sort()).toEqual([...sent].sort());
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 });

@@ -13,7 +13,9 @@ import { Millrace } from '../../lib/millrace.ts';
 import { AwsAccount } from '../aws-model/aws-account.ts';
 import { AwsServer } from '../aws-model/aws-server.ts';
 import { S3Server } from '../harness/s3-server.ts';
+import { SentRecords } from '../harness/sent-records.ts';
 import { TempDir } from '../harness/temp-dir.ts';
+import { type Patience, until } from '../harness/until.ts';
 import { instanceConfigOf, userDataOf } from '../harness/user-data.ts';
 import { type CertificateAndKey, TestAuthority } from '../harness/certificates.ts';
 import { Instance, type InstanceWorld } from '../instance/instance.ts';
@@ -105,18 +107,11 @@ async function launch(zone: string): Promise<Instance> {
 const isServing = ({ model }: Instance): boolean =>
   model.state === 'running' && !model.hooks.has('millrace-launch');
 
-async function until(what: string, isTrue: () => boolean, limitMs = 60_000): Promise<void> {
-  const untilMs = performance.now() + limitMs;
-  while (!isTrue()) {
-    if (performance.now() > untilMs) {
-      const told = instances.map(
-        ({ model, lines }) => `${model.instanceId}: ${lines.slice(-8).join('\n  ')}`,
-      );
-      throw new Error(`not within ${limitMs} ms: ${what}\n${told.join('\n')}`);
-    }
-    await new Promise((next) => setTimeout(next, 50));
-  }
-}
+const patience: Patience = {
+  limitMs: 60_000,
+  told: () =>
+    instances.map(({ model, lines }) => `${model.instanceId}: ${lines.slice(-8).join('\n  ')}`).join('\n'),
+};
 
 /** How a broker that serves ends a connection to which it does not answer; 'answered' when it does. */
 function refusal(port: number, options: ConnectionOptions): Promise<string> {
@@ -146,30 +141,7 @@ function kafka(): Kafka {
   });
 }
 
-const sent: string[] = [];
-async function produce(count: number): Promise<void> {
-  const producer = kafka().producer({ idempotent: true, maxInFlightRequests: 1 });
-  await producer.connect();
-  for (let n = 0; n < count; n++) {
-    const value = `record-${sent.length}`;
-    await producer.send({ topic: 'life', acks: -1, messages: [{ key: String(n), value }] });
-    sent.push(value);
-  }
-  await producer.disconnect();
-}
-
-async function consumeAll(): Promise<string[]> {
-  const found: string[] = [];
-  const consumer = kafka().consumer({ groupId: `reader-${sent.length}` });
-  await consumer.connect();
-  await consumer.subscribe({ topic: 'life', fromBeginning: true });
-  await consumer.run({
-    eachMessage: async ({ message }) => void found.push(message.value?.toString() ?? ''),
-  });
-  await until('all records are read', () => found.length >= sent.length);
-  await consumer.disconnect();
-  return found.sort();
-}
+const records = new SentRecords({ topic: 'life', kafka, patience });
 
 describe('an environment, from its templates to records', () => {
   test('a bundle other than the one that was synthesized is not started', async () => {
@@ -185,10 +157,10 @@ describe('an environment, from its templates to records', () => {
 
   test('every group member boots, takes its slot, writes its name and serves as one cluster', async () => {
     for (const zone of ZONES) await launch(zone);
-    await until('all serve', () => instances.every(isServing));
+    await until('all serve', () => instances.every(isServing), patience);
     expect([...account.records.keys()].sort()).toEqual(['b1', 'b101', 'b201'].map((b) => `${b}.${domain}`));
-    await produce(50);
-    expect(await consumeAll()).toEqual([...sent].sort());
+    await records.produce(50);
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 
   test('a client without a certificate gets no word out of a broker', async () => {
@@ -199,8 +171,10 @@ describe('an environment, from its templates to records', () => {
     // Not even one who does not look at the server's own certificate gets a word.
     const mine = { cert: client.certificate, key: client.privateKey, rejectUnauthorized: false };
     expect(await refusal(INTERNAL_PORT, mine)).toBe('closed');
-    await until('a broker tells of it', () =>
-      instances.some(({ lines }) => lines.some((line) => line.includes('peer.handshake-failed'))),
+    await until(
+      'a broker tells of it',
+      () => instances.some(({ lines }) => lines.some((line) => line.includes('peer.handshake-failed'))),
+      patience,
     );
   });
 
@@ -209,25 +183,25 @@ describe('an environment, from its templates to records', () => {
     if (lost === undefined) throw new Error('no instance');
     await lost.lose();
     account.lose(lost.model.instanceId);
-    await produce(30);
+    await records.produce(30);
     const next = await launch(lost.model.zone);
-    await until('the replacement serves', () => isServing(next));
+    await until('the replacement serves', () => isServing(next), patience);
     const startToServingMs = performance.now() - (next.startedAtMs ?? 0);
     console.log(`process start to serving: ${Math.round(startToServingMs)} ms`);
     expect(startToServingMs).toBeLessThan(SERVING_WITHIN_MS);
     expect(account.records.get(`b1.${domain}`)).toBe(next.model.privateIp);
-    await produce(20);
-    expect(await consumeAll()).toEqual([...sent].sort());
+    await records.produce(20);
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 
   test('an instance that the group takes back hands over, removes its name and leaves', async () => {
     const leaving = instances.find(({ model }) => model.zone === ZONES[1]);
     if (leaving === undefined) throw new Error('no instance');
     account.terminate(leaving.model.instanceId);
-    await until('it has left', () => leaving.model.state === 'terminated');
+    await until('it has left', () => leaving.model.state === 'terminated', patience);
     await leaving.ended;
     expect(account.records.has(`b101.${domain}`)).toBe(false);
-    await produce(20);
-    expect(await consumeAll()).toEqual([...sent].sort());
+    await records.produce(20);
+    expect(await records.consumeAll()).toEqual(records.sent);
   });
 });

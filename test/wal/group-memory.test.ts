@@ -1,12 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { GroupMemory, type GroupMemorySettings } from '../../broker-runtime/src/wal/group-memory.ts';
+import { GroupMemory } from '../../broker-runtime/src/wal/group-memory.ts';
+import type { MemorySettings } from '../../broker-runtime/src/wal/memory-settings.ts';
 import { EntryTooLargeError } from '../../broker-runtime/src/wal/wal.ts';
 import { simEnv } from '../simulation/world/sim-env.ts';
 
 const KIB = 1024;
-const SETTINGS: GroupMemorySettings = {
+const SETTINGS: MemorySettings = {
   groupBytes: 8 * KIB,
   maxEntryBytes: 12 * KIB,
+  maxGroupBytes: 16 * KIB,
   slabBytes: 16 * KIB,
   slabCount: 3,
   maxEntries: 8,
@@ -24,7 +26,7 @@ interface World {
   append(bytes: number): ReturnType<GroupMemory['queue']['append']>;
 }
 
-function worldWith(settings: Partial<GroupMemorySettings> = {}): World {
+function worldWith(settings: Partial<MemorySettings> = {}): World {
   const asked: World['asked'] = [];
   const world: World = {
     memory: new GroupMemory({

@@ -2,21 +2,11 @@ import type { Clock } from '../ports/clock.ts';
 import { Admission, worstCaseBytes } from './block/admission.ts';
 import { GroupQueue } from './block/group-queue.ts';
 import { SlabPool } from './block/slabs.ts';
+import type { MemorySettings } from './memory-settings.ts';
 import { EntryTooLargeError, type Patience } from './wal.ts';
 
-/** What both kinds of WAL settle about their memory. */
-export interface GroupMemorySettings {
-  /** A group is closed at this size. */
-  readonly groupBytes: number;
-  readonly maxEntryBytes: number;
-  readonly slabBytes: number;
-  readonly slabCount: number;
-  /** Entries that may be held at once. */
-  readonly maxEntries: number;
-}
-
 export interface GroupMemoryOptions {
-  readonly settings: GroupMemorySettings;
+  readonly settings: MemorySettings;
   readonly clock: Clock;
   /** Where a slab's memory comes from. */
   readonly allocate: (bytes: number) => Uint8Array;

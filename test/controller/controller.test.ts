@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Controller } from '../../broker-runtime/src/controller/controller.ts';
 import type { NodeRef } from '../../broker-runtime/src/metadata/cluster-metadata.ts';
 import { staticSettings } from '../../broker-runtime/src/metadata/static-settings.ts';
-import { MemoryObjectStore } from '../simulation/world/memory-object-store.ts';
+import { MemoryObjectStore, SimBucket } from '../simulation/world/memory-object-store.ts';
 import { type SimEnv, simEnv } from '../simulation/world/sim-env.ts';
 
 const SESSION_MS = 2_000;
@@ -11,9 +11,10 @@ async function controllerOf(
   env: SimEnv,
   isLeading: () => boolean,
   stepAside?: (reason: Error) => void,
+  objects = new MemoryObjectStore(env.clock),
 ): Promise<Controller> {
   return env.clock.run(
-    Controller.open(env, new MemoryObjectStore(env.clock), {
+    Controller.open(env, objects, {
       nodeId: 1,
       staticSettings: staticSettings(1, {}),
       sessionTimeoutMs: SESSION_MS,
@@ -71,6 +72,29 @@ describe('a node that registers long after the term began', () => {
     await env.clock.advance(SESSION_MS / 2);
     expect(controller.heartbeat(node)).toBe(true);
     await env.clock.advance(2 * SESSION_MS);
+    expect(controller.heartbeat(node)).toBe(false);
+    await env.clock.run(controller.close());
+  });
+});
+
+describe('a controller that needed long to open the log, because the store is slow', () => {
+  test('waits for the first word of each node for one session more, not for as long as it needed itself', async () => {
+    const env = simEnv(3);
+    const bucket = new SimBucket();
+    const before = await controllerOf(env, () => true, undefined, new MemoryObjectStore(env.clock, bucket));
+    const node = await register(env, before, 2);
+    await env.clock.run(before.close());
+    const slow = new MemoryObjectStore(env.clock, bucket);
+    slow.delayMs = () => 2 * SESSION_MS;
+    const begunMs = env.clock.monotonicMs();
+    const controller = await controllerOf(env, () => true, undefined, slow);
+    expect(env.clock.monotonicMs() - begunMs).toBeGreaterThan(4 * SESSION_MS);
+    slow.delayMs = undefined;
+    const declared = (): boolean => env.events.named('controller.node-fenced').length > 0;
+    await env.clock.advance(1.9 * SESSION_MS);
+    expect(declared()).toBe(false);
+    await env.clock.advance(0.4 * SESSION_MS);
+    expect(declared()).toBe(true);
     expect(controller.heartbeat(node)).toBe(false);
     await env.clock.run(controller.close());
   });

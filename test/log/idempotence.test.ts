@@ -175,3 +175,56 @@ describe('the state itself', () => {
     });
   });
 });
+
+describe('out-of-order-for-ever: the first batch of a new producer is refused, and what comes behind it', () => {
+  const sendLarge = (rig: Rig, baseSequence: number) => {
+    const batch = clientBatch({
+      producerId: 9,
+      producerEpoch: 0,
+      baseSequence,
+      records: 2,
+      value: 'x'.repeat(500),
+    });
+    return rig.partition.append(batch, { origin: 'client' }).error;
+  };
+  const openSmall = () => openRig({ config: { maxMessageBytes: 200 } });
+
+  test('waits until it came again in parts', async () => {
+    const rig = await openSmall();
+    expect(sendLarge(rig, 0)).toBe(Errors.MESSAGE_TOO_LARGE);
+    expect(send(rig, 2).error).toBe(Errors.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    await sendAll(rig, 0, 1, 2, 3);
+    expect(rig.partition.logEndOffset).toBe(4);
+  });
+
+  test('the same when it came damaged and is sent again as it was', async () => {
+    const rig = await openSmall();
+    const damaged = clientBatch({ producerId: 9, producerEpoch: 0, baseSequence: 0 });
+    damaged[65] = (damaged[65] ?? 0) ^ 1;
+    expect(rig.partition.append(damaged, { origin: 'client' }).error).toBe(Errors.CORRUPT_MESSAGE);
+    expect(send(rig, 1).error).toBe(Errors.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    await sendAll(rig, 0, 1);
+  });
+
+  test('a producer that gives it up goes on in its next epoch', async () => {
+    const rig = await openSmall();
+    expect(sendLarge(rig, 0)).toBe(Errors.MESSAGE_TOO_LARGE);
+    expect(send(rig, 0, 1, 1).error).toBe(Errors.NONE);
+  });
+
+  test('another producer, and one refused in the middle of its life, are judged as ever', async () => {
+    const rig = await openSmall();
+    expect(sendLarge(rig, 0)).toBe(Errors.MESSAGE_TOO_LARGE);
+    expect(send(rig, 7, 1, 0, 8).error).toBe(Errors.NONE);
+    await sendAll(rig, 0);
+    expect(sendLarge(rig, 1)).toBe(Errors.MESSAGE_TOO_LARGE);
+    await sendAll(rig, 1, 2);
+  });
+
+  test('a thousand of them are remembered, no more', () => {
+    const producers = new ProducerState();
+    for (let producerId = 0; producerId <= 1_000; producerId += 1) producers.refusedFirst(producerId, 0);
+    expect(producers.check(0, 0, 5, 0)).toBe(Errors.NONE);
+    expect(producers.check(1, 0, 5, 0)).toBe(Errors.OUT_OF_ORDER_SEQUENCE_NUMBER);
+  });
+});

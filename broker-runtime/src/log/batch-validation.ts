@@ -141,6 +141,11 @@ function validateRecords(batch: BatchHeader, config: LogConfig, nowMs: number): 
   };
 }
 
+/** Whether producers send a batch with this refusal again under its sequence: in parts (Java splits it), or as it was. */
+export function comesAgain(error: ErrorCode): boolean {
+  return error === Errors.MESSAGE_TOO_LARGE || error === Errors.CORRUPT_MESSAGE;
+}
+
 function refuse(error: ErrorCode, errorMessage: string): Refusal {
   return { error, errorMessage };
 }

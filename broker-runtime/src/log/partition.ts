@@ -6,7 +6,7 @@ import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
 import { BatchHeader } from '../wire/records/batch-header.ts';
 import { isTailDue } from './active-tail.ts';
-import { validateBatch } from './batch-validation.ts';
+import { comesAgain, validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
 import { entryTimestampMs } from './entry-timestamp.ts';
 import { LogReader } from './log-reader.ts';
@@ -119,12 +119,16 @@ export class Partition implements PartitionLog {
     const nowMs = this.#env.clock.wallMs();
     const header = new BatchHeader(batch);
     const refusal = validateBatch(header, this.#config, options.origin, nowMs);
-    if (refusal !== undefined) return { ...refusal, baseOffset: -1, logAppendTimeMs: -1 };
+    const { producers } = this.#state;
+    if (refusal !== undefined) {
+      if (comesAgain(refusal.error) && header.producerId >= 0 && header.baseSequence === 0)
+        producers.refusedFirst(header.producerId, header.producerEpoch);
+      return { ...refusal, baseOffset: -1, logAppendTimeMs: -1 };
+    }
 
     const { producerId, producerEpoch, baseSequence, lastOffsetDelta } = header;
     const idempotent = producerId >= 0 && !header.isControl;
     const appendTime = this.#config.messageTimestampType === 'LogAppendTime';
-    const { producers } = this.#state;
     if (idempotent) {
       const verdict = producers.check(producerId, producerEpoch, baseSequence, lastOffsetDelta);
       if (typeof verdict === 'object') {

@@ -10,6 +10,9 @@ export const REMEMBERED_BATCHES = 5;
  */
 export const MAX_PRODUCERS_PER_PARTITION = 5000;
 
+/** First batches remembered that were refused; beyond it the oldest is forgotten, and Kafka's own rule holds for it. */
+const MAX_FIRST_REFUSED = 1000;
+
 const MAX_SEQUENCE = 0x7fff_ffff;
 /** Numbers kept of a batch: first sequence, last offset delta, first offset, log append time. */
 const FIELDS = 4;
@@ -40,6 +43,8 @@ export class ProducerState {
   /** In the order of the last append: the front is what expires, or is evicted, first. */
   readonly #producers = new Map<number, ProducerEntry>();
   readonly #maxProducers: number;
+  /** Producers of whom nothing was appended yet, with the epoch whose first batch was refused and is about to come again. */
+  readonly #firstRefused = new Map<number, number>();
 
   constructor(maxProducers = MAX_PRODUCERS_PER_PARTITION) {
     this.#maxProducers = maxProducers;
@@ -60,7 +65,11 @@ export class ProducerState {
     lastOffsetDelta: number,
   ): ErrorCode | AppendedBatch {
     const producer = this.#producers.get(producerId);
-    if (producer === undefined) return Errors.NONE;
+    if (producer === undefined) {
+      return firstSequence !== 0 && this.#firstRefused.get(producerId) === epoch
+        ? Errors.OUT_OF_ORDER_SEQUENCE_NUMBER
+        : Errors.NONE;
+    }
     if (epoch < producer.epoch) return Errors.INVALID_PRODUCER_EPOCH;
     if (epoch > producer.epoch)
       return firstSequence === 0 ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER;
@@ -80,6 +89,19 @@ export class ProducerState {
       : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER;
   }
 
+  /**
+   * The batch of sequence 0 was refused, and comes again, split or unharmed. Of a producer that is not known every sequence is taken,
+   * for its state may have expired: but one that was sent behind this batch would take its place, and 0 be out of order for ever.
+   */
+  refusedFirst(producerId: number, epoch: number): void {
+    if (this.#producers.has(producerId)) return;
+    this.#firstRefused.delete(producerId);
+    this.#firstRefused.set(producerId, epoch);
+    const [oldest] = this.#firstRefused.keys();
+    if (oldest !== undefined && this.#firstRefused.size > MAX_FIRST_REFUSED)
+      this.#firstRefused.delete(oldest);
+  }
+
   /** Remembers an appended (or, while opening, replayed) batch. */
   record(
     producerId: number,
@@ -91,6 +113,7 @@ export class ProducerState {
     nowMs: number,
   ): void {
     let producer = this.#producers.get(producerId);
+    this.#firstRefused.delete(producerId);
     if (producer === undefined) {
       if (this.#producers.size >= this.#maxProducers) this.#evictOldest();
       producer = { epoch, lastSeenMs: nowMs, batches: [] };

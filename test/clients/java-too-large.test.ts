@@ -35,16 +35,18 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
   async function produce(
     topic: string,
     input: readonly string[],
-    settings: Readonly<Record<string, string | number>>,
+    batchBytes: number,
+    codec = 'none',
   ): Promise<Finished> {
     const memory = { 'max.request.size': 90_000_000, 'buffer.memory': 200_000_000, 'linger.ms': 2_000 };
-    const properties = Object.entries({ ...memory, ...settings }).flatMap(([name, value]) => [
+    const properties = Object.entries({ ...memory, 'batch.size': batchBytes }).flatMap(([name, value]) => [
       '--command-property',
       `${name}=${value}`,
     ]);
-    const args = ['--topic', topic, '--message-send-max-retries', '2147483647', ...properties];
+    const retries = ['--message-send-max-retries', '2147483647'];
+    const args = ['--topic', topic, '--compression-codec', codec, ...retries, ...properties];
     const java = await javaArgs('consoleProducer', [...common(), ...args]);
-    // The last -Xmx counts, so this one goes behind the one that is there.
+    // Batches of this size need more than the tools' own; of two -Xmx the last counts.
     java.splice(1, 0, '-Xmx1g');
     return run('java', java, { input: `${input.join('\n')}\n`, deadlineMs: DEADLINE_MS });
   }
@@ -57,7 +59,7 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
   test('many records: split until each part is small enough; each arrives once and in order', async () => {
     await create('many', `max.message.bytes=${MAX_MESSAGE_BYTES}`);
     const sent = lines(2_000, 1_000);
-    const { stderr } = await produce('many', sent, { 'batch.size': 1_000_000 });
+    const { stderr } = await produce('many', sent, 1_000_000);
     expect(stderr).toMatch(/splitting and retrying.*MESSAGE_TOO_LARGE.*max\.message\.bytes is 100000/);
     expect(stderr).not.toContain('ERROR');
     expect(await read('many')).toEqual(sent);
@@ -66,7 +68,7 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
   test('out-of-order-for-ever: small batches were sent behind the first of a new producer', async () => {
     await create('behind', `max.message.bytes=${MAX_MESSAGE_BYTES}`);
     const sent = [...lines(1_400, 1_000), ...lines(50, 10)];
-    const { stderr } = await produce('behind', sent, { 'batch.size': 1_350_000 });
+    const { stderr } = await produce('behind', sent, 1_350_000);
     expect(stderr).toContain('splitting and retrying');
     expect(stderr).not.toContain('ERROR');
     expect(await read('behind')).toEqual(sent);
@@ -75,7 +77,7 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
   test('one record: RecordTooLargeException at once, and the records around it arrive', async () => {
     await create('single', `max.message.bytes=${MAX_MESSAGE_BYTES}`);
     const sent = [line(0, 1_000), line(1, 200_000), line(2, 1_000)];
-    const { stderr } = await produce('single', sent, { 'batch.size': 10_000 });
+    const { stderr } = await produce('single', sent, 10_000);
     expect(stderr).toMatch(/value: 200000 bytes with error:\s+\S*RecordTooLargeException: .*100000/);
     expect(await read('single')).toEqual([sent[0], sent[2]]);
   });
@@ -86,8 +88,7 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
   test('records that inflate too far together: split, and each arrives once and in order', async () => {
     await create('bomb', LOOKED_INTO);
     const sent = lines(INFLATED_MAX_BYTES / MIB + 16, MIB);
-    const settings = { 'compression.type': 'zstd', 'batch.size': 80_000_000 };
-    const { stderr } = await produce('bomb', sent, settings);
+    const { stderr } = await produce('bomb', sent, 80_000_000, 'zstd');
     expect(stderr).toMatch(/splitting and retrying.*MESSAGE_TOO_LARGE.*inflate to more than 67108864 bytes/);
     expect(stderr).not.toContain('ERROR');
     const arrived = await read('bomb');
@@ -97,8 +98,7 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
 
   test('one record that inflates too far: RecordTooLargeException at once, and nothing of it is there', async () => {
     await create('one-bomb', LOOKED_INTO);
-    const settings = { 'compression.type': 'zstd', 'batch.size': 10_000 };
-    const { stderr } = await produce('one-bomb', [line(0, INFLATED_MAX_BYTES + MIB)], settings);
+    const { stderr } = await produce('one-bomb', [line(0, INFLATED_MAX_BYTES + MIB)], 10_000, 'zstd');
     expect(stderr).toMatch(/RecordTooLargeException: .*inflate to more than 67108864 bytes/);
     expect(await read('one-bomb')).toEqual([]);
   });

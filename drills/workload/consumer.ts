@@ -36,10 +36,12 @@ export class WorkloadConsumer {
   readonly #positions = new Map<number, number>();
   /** Next offset by partition, as this member committed it for its group. */
   readonly #committed = new Map<number, number>();
+  /** What the group gave to this member last. */
+  #assignment: ReadonlySet<number> = new Set();
   /** A poll began at the latest when the one before had ended. */
   #lastMs: number;
 
-  constructor(clients: Clients, settings: ConsumerSettings, recorder: Recorder) {
+  constructor(clients: Pick<Clients, 'consumer'>, settings: ConsumerSettings, recorder: Recorder) {
     this.#settings = settings;
     this.#recorder = recorder;
     this.#lastMs = recorder.now();
@@ -88,6 +90,7 @@ export class WorkloadConsumer {
   /** Called by the client between joining and fetching, so what is sought here is what is fetched next. */
   #assigned(partitions: readonly number[]): void {
     const { name: client, group, topic, mode } = this.#settings;
+    this.#assignment = new Set(partitions);
     if (mode === 'subscribe') this.#positions.clear();
     const ops = partitions.map((partition) => {
       if (mode === 'subscribe') return { topic, partition };
@@ -106,10 +109,12 @@ export class WorkloadConsumer {
     const { topic, partition, messages } = batch;
     const last = messages.at(-1);
     const position = this.#positions.get(partition);
-    // A client may ask twice for the same records, of the old leader and the new one: the second answer is not new.
+    // A client may ask twice for the same records, of the old leader and the new one: the second answer is not new. And
+    // kafkajs hands out what it had fetched before a rebalance: who owns the partition now reads it.
     if (
       last === undefined ||
       payload.isStale() ||
+      !this.#assignment.has(partition) ||
       (position !== undefined && fetchedOffset(batch) < position)
     )
       return;

@@ -15,7 +15,11 @@ import {
   type Tag,
   type TagSpecification,
 } from '@aws-sdk/client-ec2';
-import { ListResourceRecordSetsCommand, Route53Client } from '@aws-sdk/client-route-53';
+import {
+  CreateHostedZoneCommand,
+  ListResourceRecordSetsCommand,
+  Route53Client,
+} from '@aws-sdk/client-route-53';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { App, type Stack } from 'aws-cdk-lib';
@@ -266,8 +270,17 @@ describe('millrace doctor --online', () => {
 
   test('wants a private zone to answer in the VPC that the brokers are in', async () => {
     if (made.network === undefined) throw new Error('prod has a network of its own');
-    const hostedZoneId = await physicalId(made.cluster, 'AWS::Route53::HostedZone');
     const vpcId = await physicalId(made.network, 'AWS::EC2::VPC');
+    // Of the template's own zone the emulator forgets that it is private.
+    const { HostedZone } = await new Route53Client({ region }).send(
+      new CreateHostedZoneCommand({
+        Name: made.environment.dns.domain,
+        CallerReference: 'private',
+        HostedZoneConfig: { PrivateZone: true },
+        VPC: { VPCId: vpcId, VPCRegion: region },
+      }),
+    );
+    const hostedZoneId = HostedZone?.Id?.replace('/hostedzone/', '');
     const dnsIn = async (network: ExistingNetwork): Promise<string[]> => {
       const { domain } = made.environment.dns;
       const all = await onlineFindings({ ...made.environment, network, dns: { domain, hostedZoneId } });

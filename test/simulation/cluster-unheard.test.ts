@@ -1,22 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { ClusterWorld } from './cluster/cluster-world.ts';
-import { drawPlan } from './cluster/run-seed.ts';
+import type { ClusterWorld } from './cluster/cluster-world.ts';
+import { startedWorld } from './cluster/started-world.ts';
 
-const START_MS = 60_000;
 const SESSION_MS = 2_000;
 const LEASE_TTL_MS = 3_000;
 
-async function startCluster(seed: number): Promise<ClusterWorld> {
-  const zones = ['zone-a', 'zone-b', 'zone-c', 'zone-a', 'zone-b'];
-  const plan = { ...drawPlan(seed), zones, wal: 'block-shared', sessionTimeoutMs: SESSION_MS } as const;
-  const world = new ClusterWorld(seed, plan);
-  for (const machine of world.machines) world.start(machine);
-  const started = async (): Promise<void> => {
-    while (world.machines.some(({ process }) => process?.broker === undefined)) await world.clock.sleep(10);
-  };
-  await world.clock.run(started(), START_MS);
-  return world;
-}
+const startCluster = (seed: number): Promise<ClusterWorld> =>
+  startedWorld(seed, ['zone-a', 'zone-b', 'zone-c', 'zone-a', 'zone-b'], { sessionTimeoutMs: SESSION_MS });
 
 function declaredDead(world: ClusterWorld): readonly string[] {
   const lines = world.events.lines.filter((line) => line.includes('controller.node-fenced'));

@@ -1,6 +1,9 @@
 import type { NodeRef, RegisteredBroker } from '../metadata/cluster-metadata.ts';
 import type { Clock } from '../ports/clock.ts';
 
+/** Of a session: three heartbeats of six missed. Long enough to be no accident, and before the last of them is overdue. */
+const SILENT_SHARE = 0.5;
+
 /**
  * When each node was heard of last, on this controller's monotonic clock. A life that this controller never heard of
  * counts from the first look at it: those that are there when a term begins have been answered by the predecessor until
@@ -40,7 +43,7 @@ export class NodeWatch {
 
   /** Active nodes that were silent for longer than their session lasts. */
   overdue(nodes: Iterable<RegisteredBroker>): readonly RegisteredBroker[] {
-    const active = [...nodes].filter(({ state }) => state === 'active');
+    const active = activeOf(nodes);
     for (const node of active) {
       if (this.#heard.get(node.nodeId)?.nodeEpoch === node.nodeEpoch) continue;
       this.#countFrom(node, this.#clock.monotonicMs() + this.#firstContactMs);
@@ -53,12 +56,16 @@ export class NodeWatch {
    * at the same moment, and are overdue one after the other, as far apart as their heartbeats.
    */
   isMostlySilent(nodes: Iterable<RegisteredBroker>): boolean {
-    const active = [...nodes].filter(({ state }) => state === 'active');
-    const silent = active.filter((node) => this.silenceMs(node) > this.#sessionTimeoutMs / 2);
+    const active = activeOf(nodes);
+    const silent = active.filter((node) => this.silenceMs(node) > SILENT_SHARE * this.#sessionTimeoutMs);
     return silent.length * 2 > active.length;
   }
 
   #countFrom({ nodeId, nodeEpoch }: NodeRef, atMs: number): void {
     this.#heard.set(nodeId, { nodeEpoch, atMs });
   }
+}
+
+function activeOf(nodes: Iterable<RegisteredBroker>): readonly RegisteredBroker[] {
+  return [...nodes].filter(({ state }) => state === 'active');
 }

@@ -69,26 +69,33 @@ describe('millrace up with a single broker, as a real process', () => {
   }, 60_000);
 
   test('keeps what was acknowledged through kill -9, and groups where they were', async () => {
-    const broker = await MillraceProcess.start({ dataDir: dir.join('data'), args: SMALL });
+    const args = [...SMALL, '--set', 'group.initial.rebalance.delay.ms=0'];
+    const broker = await MillraceProcess.start({ dataDir: dir.join('data'), args });
     const kafka = new Kafka({ brokers: [broker.bootstrapServers], logLevel: logLevel.NOTHING });
     const producer = kafka.producer();
     await producer.connect();
     await producer.send({ topic: 'kept', messages: [{ value: 'a' }, { value: 'b' }] });
     await producer.disconnect();
-    const admin = kafka.admin();
-    await admin.connect();
-    await admin.setOffsets({
-      groupId: 'readers',
-      topic: 'kept',
-      partitions: [{ partition: 0, offset: '1' }],
+    const consumer = kafka.consumer({ groupId: 'readers', maxWaitTimeInMs: 100 });
+    await consumer.connect();
+    await consumer.subscribe({ topic: 'kept', fromBeginning: true });
+    const read = Promise.withResolvers<undefined>();
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        if (message.value?.toString() === 'b') read.resolve(undefined);
+      },
     });
+    await read.promise;
+    await consumer.disconnect();
 
     await broker.kill();
     await broker.restart();
 
+    const admin = kafka.admin();
+    await admin.connect();
     expect(await admin.fetchTopicOffsets('kept')).toMatchObject([{ partition: 0, low: '0', high: '2' }]);
     const offsets = await admin.fetchOffsets({ groupId: 'readers', topics: ['kept'] });
-    expect(offsets[0]?.partitions).toMatchObject([{ partition: 0, offset: '1' }]);
+    expect(offsets[0]?.partitions).toMatchObject([{ partition: 0, offset: '2' }]);
     await admin.disconnect();
     expect(await broker.stop()).toBe(0);
   });

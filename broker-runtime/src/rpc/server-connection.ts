@@ -1,6 +1,7 @@
 import { ClosedError, InvariantViolation, MillraceError, messageOf } from '../base/errors.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Address, Connection } from '../ports/network.ts';
+import type { Accepted } from '../ports/acceptor.ts';
+import type { Address, Connection, Receiver } from '../ports/network.ts';
 import { RpcChannel } from './channel.ts';
 import type { ChannelOwner } from './channel.ts';
 import { RPC_REFUSAL, RpcError } from './errors.ts';
@@ -35,7 +36,7 @@ export interface RpcConnectionHost {
 }
 
 /** Requests of one client, each run when it arrives, answered when it is done. */
-export class RpcServerConnection implements ChannelOwner {
+export class RpcServerConnection implements ChannelOwner, Accepted {
   readonly channel: RpcChannel;
   readonly #host: RpcConnectionHost;
   readonly #abort = new AbortController();
@@ -51,12 +52,19 @@ export class RpcServerConnection implements ChannelOwner {
     this.channel = new RpcChannel(transport, host.clock, host.limits, host.readBuffer, this);
   }
 
-  /** Reads no further request, answers those received, then ends. */
+  get receiver(): Receiver {
+    return this.channel;
+  }
+
   finish(): void {
     this.#isFinishing = true;
     this.channel.pause();
     this.#abort.abort();
     this.#endIfFinished();
+  }
+
+  cutOff(): void {
+    this.channel.fail('shutdown', 'the server stops');
   }
 
   // ---- ChannelOwner -------------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import type { Accepted } from '../ports/acceptor.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Receiver } from '../ports/network.ts';
 import type { ConnectionInfo } from './api.ts';
@@ -38,7 +39,8 @@ export interface ConnectionHost {
  *   - Reading stops while too many requests are in flight, while memory for requests is short, and while the client
  *     does not take its replies.
  */
-export class ClientConnection implements Receiver, ExchangeOwner {
+export class ClientConnection implements Receiver, ExchangeOwner, Accepted {
+  readonly receiver = this;
   readonly info: ConnectionInfo;
   readonly #transport: Connection;
   readonly #host: ConnectionHost;
@@ -154,11 +156,14 @@ export class ClientConnection implements Receiver, ExchangeOwner {
     }
   }
 
-  /** Reads no further request, answers those received, then ends. */
   finish(): void {
     this.#ending = true;
     this.#reader.hold();
     this.#endIfFinished();
+  }
+
+  cutOff(): void {
+    this.close('shutdown', 'the broker stops');
   }
 
   /** Closes at once. */

@@ -1,8 +1,9 @@
-import { InvariantViolation } from '../base/errors.ts';
+import { InvariantViolation, stackOf } from '../base/errors.ts';
 import { MemoryShare } from '../base/memory-budget.ts';
+import { Acceptor } from '../ports/acceptor.ts';
 import type { Env } from '../ports/env.ts';
 import { LimitedEvents } from '../ports/limited-events.ts';
-import type { Address, Connection, Listener, Network, Receiver } from '../ports/network.ts';
+import type { Address, Connection, Network } from '../ports/network.ts';
 import type { Api } from './api.ts';
 import { AcceptLimits } from './accept-limits.ts';
 import type { CloseReason } from './close-reason.ts';
@@ -30,12 +31,9 @@ export class KafkaServer {
   readonly #host: ConnectionHost;
   readonly #limits: AcceptLimits;
   readonly #requestMemory: MemoryShare;
-  readonly #connections = new Set<ClientConnection>();
-  readonly #listeners: Listener[] = [];
+  readonly #acceptor: Acceptor<ClientConnection>;
   #nextConnectionId = 1;
   #sweeping = false;
-  #closing = false;
-  #onLastClosed: (() => void) | undefined;
 
   constructor(services: Services, apis: readonly Api[], hooks: ServerHooks) {
     const { env, options } = services;
@@ -44,6 +42,7 @@ export class KafkaServer {
     this.#hooks = hooks;
     this.#events = new LimitedEvents(env);
     this.#limits = new AcceptLimits(options, env.clock);
+    this.#acceptor = new Acceptor(env.clock, (transport) => this.#accept(transport));
     this.#requestMemory = new MemoryShare('server.requests', options.requestMemoryBytes);
     const readAhead = new MemoryShare('server.read-ahead', options.readAheadMemoryBytes);
     this.#host = {
@@ -69,44 +68,24 @@ export class KafkaServer {
 
   /** Starts to accept. May be called for several addresses. @throws {ListenError} */
   async listen(network: Network, address: Address): Promise<Address> {
-    const listener = await network.listen(address, (connection) => this.#accept(connection));
-    this.#listeners.push(listener);
-    this.#env.events.info('server.listening', { ...listener.address });
-    return listener.address;
+    const bound = await this.#acceptor.listen(network, address);
+    this.#env.events.info('server.listening', { ...bound });
+    return bound;
   }
 
   /** Accepts nothing more, answers what was received, then closes; after the grace time, regardless. */
-  async close(): Promise<void> {
-    this.#closing = true;
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
-    for (const connection of [...this.#connections]) connection.finish();
-    await this.#allClosedWithin(this.#services.options.closeGraceMs);
-    for (const connection of [...this.#connections]) {
-      connection.close('shutdown', 'the broker stops');
-    }
+  close(): Promise<void> {
+    return this.#acceptor.close(this.#services.options.closeGraceMs);
   }
 
-  #allClosedWithin(graceMs: number): Promise<void> {
-    if (this.#connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#env.clock.timer(graceMs, resolve);
-      this.#onLastClosed = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-
-  #accept(transport: Connection): Receiver {
-    const refused = this.#closing ? 'shutdown' : this.#limits.tryTake(transport.remote.host);
+  #accept(transport: Connection): ClientConnection | undefined {
+    const refused = this.#acceptor.isClosing ? 'shutdown' : this.#limits.tryTake(transport.remote.host);
     if (refused !== undefined) {
       this.status.countClose('too-many-connections');
       this.#events.warn('server.connection-refused', { limit: refused, remote: transport.remote.host });
-      transport.destroy();
-      return new RefusedConnection();
+      return undefined;
     }
     const connection = new ClientConnection(this.#nextConnectionId++, transport, this.#host);
-    this.#connections.add(connection);
     this.status.connections += 1;
     this.status.connectionsAccepted += 1;
     this.#sweepSoon();
@@ -124,15 +103,14 @@ export class KafkaServer {
   }
 
   #onClosed(connection: ClientConnection): void {
-    if (!this.#connections.delete(connection)) return;
+    if (!this.#acceptor.closed(connection)) return;
     this.status.connections -= 1;
     this.#limits.release(connection.info.remoteHost);
-    if (this.#connections.size === 0) this.#onLastClosed?.();
   }
 
   #onFailure({ apiKey, apiVersion, error }: Failure): void {
     this.status.failures += 1;
-    this.#events.error('server.request-failed', { apiKey, apiVersion, error: textOf(error) });
+    this.#events.error('server.request-failed', { apiKey, apiVersion, error: stackOf(error) });
   }
 
   #guard(connection: ClientConnection, task: () => void): void {
@@ -143,7 +121,7 @@ export class KafkaServer {
       this.status.failures += 1;
       this.#events.error('server.connection-failed', {
         connection: connection.info.id,
-        error: textOf(error),
+        error: stackOf(error),
       });
       connection.close('failed-request', 'a fault of the broker');
     }
@@ -156,32 +134,10 @@ export class KafkaServer {
     this.#env.clock.timer(SWEEP_INTERVAL_MS, () => {
       this.#sweeping = false;
       const nowMs = this.#env.clock.monotonicMs();
-      for (const connection of [...this.#connections]) {
+      for (const connection of this.#acceptor.connections) {
         this.#guard(connection, () => connection.checkDeadlines(nowMs));
       }
-      if (this.#connections.size > 0) this.#sweepSoon();
+      if (this.#acceptor.size > 0) this.#sweepSoon();
     });
   }
-}
-
-/** Hears nothing: the connection was destroyed before its first byte. */
-class RefusedConnection implements Receiver {
-  readonly #unused = new Uint8Array(1);
-
-  buffer(): Uint8Array {
-    return this.#unused;
-  }
-  received(): void {
-    return;
-  }
-  drained(): void {
-    return;
-  }
-  closed(): void {
-    return;
-  }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -7,14 +7,12 @@ import { hexSha256 } from './conditional/entry.ts';
 import { readFloor } from './conditional/floor.ts';
 import { Images } from './conditional/images.ts';
 import { LOG_PREFIX, logKey, sequenceOf, SNAPSHOT_PREFIX, snapshotKey } from './conditional/keys.ts';
+import { readAhead, type Slot } from './conditional/read-ahead.ts';
 import { RetryingStore } from './conditional/retrying-store.ts';
 import { decodeSnapshot } from './conditional/snapshot.ts';
 import type { Image } from './journal.ts';
 
 export type { LogPosition } from './conditional/chain.ts';
-
-/** Entries fetched ahead: hides the store's latency. */
-const READ_AHEAD = 16;
 
 /** Where reading can begin: a snapshot, or (key null) the beginning of the cluster. */
 export interface LogStart {
@@ -41,18 +39,20 @@ export class ReplicatedLog {
   /** The newest entry or snapshot that arrived; 0 when none did. */
   readonly newestSequence: number;
   readonly #store: RetryingStore;
+  readonly #entrySizes: ReadonlyMap<number, number>;
 
   /** @returns undefined when no cluster was replicated here @throws {ObjectStoreError} DENIED */
   static async survey(env: Env, store: ObjectStore, signal: AbortSignal): Promise<ReplicatedLog | undefined> {
     const retrying = new RetryingStore(env, store, signal, 'promotion');
     const stored = await readFloor(env, retrying);
     if (stored === undefined) return undefined;
-    const snapshots = await sequences(retrying, SNAPSHOT_PREFIX);
-    const entries = await sequences(retrying, LOG_PREFIX);
+    const snapshots = await listed(retrying, SNAPSHOT_PREFIX);
+    const entries = await listed(retrying, LOG_PREFIX);
     const newest = Math.max(0, entries.at(-1)?.sequence ?? 0, snapshots.at(-1)?.sequence ?? 0);
     const starts: LogStart[] = snapshots.reverse();
     if (entries[0]?.sequence === 1) starts.push({ sequence: 0, key: null });
-    return new ReplicatedLog(retrying, stored.floor.clusterId, starts, newest);
+    const sizes = new Map(entries.map(({ sequence, sizeBytes }) => [sequence, sizeBytes]));
+    return new ReplicatedLog(retrying, stored.floor.clusterId, starts, newest, sizes);
   }
 
   private constructor(
@@ -60,11 +60,13 @@ export class ReplicatedLog {
     clusterId: string,
     starts: readonly LogStart[],
     newestSequence: number,
+    entrySizes: ReadonlyMap<number, number>,
   ) {
     this.#store = store;
     this.clusterId = clusterId;
     this.starts = starts;
     this.newestSequence = newestSequence;
+    this.#entrySizes = entrySizes;
   }
 
   /**
@@ -80,31 +82,27 @@ export class ReplicatedLog {
     const all = new Images(images);
     let end = await this.#restore(start, all);
     if (!reached(end.sequence)) return { end, cutShortBy: undefined };
-    for (;;) {
-      const chunk = await Promise.all(
-        Array.from({ length: READ_AHEAD }, (_, n) => this.#entry(end.sequence + 1 + n)),
-      );
-      for (const next of chunk) {
-        if (next instanceof MillraceError) return { end, cutShortBy: messageOf(next) };
-        if (next === undefined) {
-          const isEnd = end.sequence >= this.newestSequence;
-          return {
-            end,
-            cutShortBy: isEnd ? undefined : `${logKey(end.sequence + 1)} has not been replicated`,
-          };
-        }
-        let after: LogPosition;
-        try {
-          after = follow(end, next);
-        } catch (error) {
-          if (!(error instanceof CorruptionError)) throw error;
-          return { end, cutShortBy: error.message };
-        }
-        for (const record of next.entry.records) all.apply(record, after.sequence);
-        end = after;
-        if (!reached(end.sequence)) return { end, cutShortBy: undefined };
+    for await (const { found } of readAhead(this.#slotsBehind(end.sequence), (slot) => this.#entry(slot))) {
+      if (found instanceof MillraceError) return { end, cutShortBy: messageOf(found) };
+      if (found === undefined) break;
+      let after: LogPosition;
+      try {
+        after = follow(end, found);
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        return { end, cutShortBy: error.message };
       }
+      for (const record of found.entry.records) all.apply(record, after.sequence);
+      end = after;
+      if (!reached(end.sequence)) return { end, cutShortBy: undefined };
     }
+    const isEnd = end.sequence >= this.newestSequence;
+    return { end, cutShortBy: isEnd ? undefined : `${logKey(end.sequence + 1)} has not been replicated` };
+  }
+
+  /** Without an end: what the survey did not see may have arrived since. */
+  *#slotsBehind(sequence: number): Generator<Slot> {
+    for (let next = sequence + 1; ; next++) yield { sequence: next, sizeBytes: this.#entrySizes.get(next) };
   }
 
   async #restore(start: LogStart, images: Images): Promise<LogPosition> {
@@ -134,12 +132,18 @@ export class ReplicatedLog {
   }
 }
 
-async function sequences(store: RetryingStore, prefix: string): Promise<{ sequence: number; key: string }[]> {
-  const found: { sequence: number; key: string }[] = [];
+interface Listed {
+  readonly sequence: number;
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
+async function listed(store: RetryingStore, prefix: string): Promise<Listed[]> {
+  const found: Listed[] = [];
   let after: string | undefined;
   do {
     const page = await store.list(prefix, after === undefined ? {} : { after });
-    for (const { key } of page.objects) found.push({ sequence: sequenceOf(key), key });
+    for (const { key, sizeBytes } of page.objects) found.push({ sequence: sequenceOf(key), key, sizeBytes });
     after = page.next;
   } while (after !== undefined);
   return found;

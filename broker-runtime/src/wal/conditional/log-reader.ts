@@ -1,5 +1,6 @@
 import { CorruptionError, invariant, MillraceError } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
+import type { ObjectInfo } from '../../ports/object-store.ts';
 import type { JournalRecord } from '../journal.ts';
 import { beginningOf, checkBatch, follow, readStored } from './chain.ts';
 import type { LogPosition, StoredEntry } from './chain.ts';
@@ -7,18 +8,13 @@ import { hexSha256 } from './entry.ts';
 import { readFloor } from './floor.ts';
 import type { Floor } from './floor.ts';
 import type { FloorProof } from './floor-proof.ts';
-import { LOG_PREFIX, logKey, snapshotKey } from './keys.ts';
+import { LOG_PREFIX, logKey, sequenceOf, snapshotKey } from './keys.ts';
+import { readAhead, type Slot } from './read-ahead.ts';
 import type { RetryingStore } from './retrying-store.ts';
 import { decodeSnapshot } from './snapshot.ts';
 
 export type { LogPosition } from './chain.ts';
 
-/**
- * Entries fetched ahead while a tail is replayed: hides the store's latency. It grows to this from one, because what
- * is fetched behind the end was fetched in vain, and most readers are at the end already. With 16 of them a controller was
- * seen to need two minutes for the thousand entries between two snapshots from a store that took 2 s for each.
- */
-const READ_AHEAD = 64;
 /** Reads of bytes that do not pass their checksum, before they count as damaged (protocol 3.7). */
 const READ_ATTEMPTS = 3;
 /** The floor may move while a reader opens; it starts over then. More often than this, something is wrong (P9). */
@@ -135,42 +131,25 @@ export class LogReader {
 
   /** Applies entries up to the first free slot. False when the entries are gone because the floor moved on. */
   async #replayTail(floor: Floor, target: LogTarget): Promise<boolean> {
-    const ahead: Promise<StoredEntry | undefined>[] = [];
-    let width = 1;
-    /** The slot that `ahead` begins with. */
-    let next = this.position.sequence + 1;
-    /** A slot found free although the log goes on behind it, and what was found there. */
-    let hole: { readonly sequence: number; readonly later: string } | undefined;
-    try {
-      for (;;) {
-        while (ahead.length < width) ahead.push(handled(this.readEntry(next + ahead.length)));
-        const stored = await ahead.shift();
-        const sequence = next++;
+    for (;;) {
+      const from = this.position.sequence;
+      const page = await this.#store.list(LOG_PREFIX, { after: logKey(from) });
+      const listedTo = page.objects.at(-1)?.key ?? page.next;
+      if (listedTo === undefined) return true;
+      const slots = slotsBehind(from, page.objects);
+      for await (const { sequence, found } of readAhead(slots, (slot) => this.readEntry(slot))) {
         if (sequence <= this.position.sequence) continue;
-        if (stored !== undefined) {
-          if (!(await this.#isStillInLog(sequence))) return false;
-          // It may have come another way while the floor was read.
-          if (sequence > this.position.sequence) this.accept(stored, target);
-          width = Math.min(READ_AHEAD, 2 * width);
-        } else if (hole?.sequence === sequence) {
+        if (found === undefined) {
           if ((await this.floor()).uuid !== floor.uuid) return false;
           throw new CorruptionError(
-            `${logKey(sequence)} is missing while ${hole.later} is there: entries are ` +
+            `${logKey(sequence)} is missing while the log is listed up to ${listedTo}: entries are ` +
               `written one after the other, so it was deleted; restore it from a bucket version`,
           );
-        } else {
-          // The end, a deleted entry, or a hole: a list shows whether anything stands at or after this slot.
-          const { objects } = await this.#store.list(LOG_PREFIX, { after: logKey(sequence - 1), limit: 1 });
-          const later = objects[0]?.key;
-          if (later === undefined) return true;
-          hole = { sequence, later };
-          // Once more from here: it may have been written between the read and the list.
-          await Promise.all(ahead.splice(0));
-          next = sequence;
         }
+        if (!(await this.#isStillInLog(sequence))) return false;
+        // It may have come another way while the floor was read.
+        if (sequence > this.position.sequence) this.accept(found, target);
       }
-    } finally {
-      await Promise.allSettled(ahead);
     }
   }
 
@@ -207,8 +186,11 @@ export class LogReader {
   }
 }
 
-/** A read ahead may fail before its turn to be awaited comes; that is no unhandled rejection. */
-function handled<T>(read: Promise<T>): Promise<T> {
-  read.catch(() => undefined);
-  return read;
+/** Those of `listed` that follow entry `from` without a gap; before a gap, the one slot that decides what it is. */
+function slotsBehind(from: number, listed: readonly ObjectInfo[]): readonly Slot[] {
+  const slots = listed.map(({ key, sizeBytes }) => ({ sequence: sequenceOf(key), sizeBytes }));
+  const gap = slots.findIndex(({ sequence }, n) => sequence !== from + 1 + n);
+  if (gap < 0 && slots.length > 0) return slots;
+  // A list that is not one atomic look may have passed an entry over while it was written.
+  return gap > 0 ? slots.slice(0, gap) : [{ sequence: from + 1, sizeBytes: undefined }];
 }

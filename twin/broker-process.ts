@@ -58,6 +58,10 @@ async function versionOf(bundle: string | undefined): Promise<Pick<typeof Main, 
 function fail(error: unknown): void {
   if (isStopping) return;
   isStopping = true;
+  tellFailure(error);
+}
+
+function tellFailure(error: unknown): void {
   const code = codeOf(error);
   const text = error instanceof Error ? error : new Error(String(error));
   // A user's mistake is one line; anything else is ours and shows where it came from.
@@ -79,8 +83,12 @@ async function stop(drain: boolean): Promise<void> {
   if (isStopping) return;
   isStopping = true;
   try {
-    await broker?.close({ drain });
-    process.exit(0);
+    // Without one there is nothing to upload. One that fails while it stops uploads nothing any more.
+    const ended = await (broker === undefined
+      ? true
+      : Promise.race([broker.close({ drain }), broker.failed]));
+    if (ended instanceof Error) tellFailure(ended);
+    else process.exit(ended ? 0 : 1);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     process.exit(1);

@@ -1,4 +1,6 @@
+import { messageOf } from '../broker-runtime/src/base/errors.ts';
 import { ControlServer, listed } from './control-server.ts';
+import { FOLDER_GONE, folderGoneText, goneFolder, stoppedText } from './data-folder.ts';
 import type { ClusterPlan } from './layout.ts';
 import { liveLine, printer, untilSignal } from './output.ts';
 import { formatCluster } from './status-line.ts';
@@ -13,20 +15,26 @@ const STATUS_INTERVAL_MS = 500;
 export async function upCluster(plan: ClusterPlan, json: boolean): Promise<number> {
   const print = printer(json);
   let control: ControlServer | undefined;
+  const lost = Promise.withResolvers<{ readonly folder: string }>();
   const cluster = new TwinCluster(plan, {
     brokerStarted: (broker, readyMs) => {
       const { nodeId } = broker;
       print('broker-started', { ...listed(broker), readyMs: Math.round(readyMs) });
       if (!json && control !== undefined) tell(`broker ${nodeId} serves again`);
-      control?.writeFile();
+      writeFile();
     },
     brokerExited: (broker, exit) => {
       const { nodeId } = broker;
       print('broker-exited', { nodeId, ...exit });
+      const folder = goneFolder(plan);
+      if (folder !== undefined) {
+        lost.resolve({ folder });
+        return;
+      }
       const how = exit.reason ?? `it ended with ${exit.status ?? exit.signal ?? '?'}`;
       if (!json)
         tell(exit.isExpected ? `broker ${nodeId} is down` : `broker ${nodeId} is started again: ${how}`);
-      control?.writeFile();
+      writeFile();
     },
     event: (event) => {
       if (json) process.stderr.write(`${JSON.stringify(event)}\n`);
@@ -35,6 +43,15 @@ export async function upCluster(plan: ClusterPlan, json: boolean): Promise<numbe
     },
     noise: ({ nodeId }, line) => process.stderr.write(`broker ${nodeId}: ${line}\n`),
   });
+
+  const writeFile = (): void => {
+    try {
+      control?.writeFile();
+    } catch (error) {
+      // Brokers serve on without it; only drills read it.
+      tell(messageOf(error));
+    }
+  };
 
   const signal = untilSignal(() => void cluster.kill());
   const started = await Promise.race([signal, cluster.start()]);
@@ -52,18 +69,19 @@ export async function upCluster(plan: ClusterPlan, json: boolean): Promise<numbe
   );
 
   const stopStatus = showStatus(cluster, json);
-  const ended = await signal;
+  const ended = await Promise.race([signal, lost.promise]);
   stopStatus();
   control.close();
   control = undefined;
+  // Without their folder, too: those whose store is elsewhere upload what they have in memory.
   const isClean = await cluster.stop();
-  print(
-    'stopped',
-    { signal: ended, isClean },
-    isClean
-      ? `stopped on ${ended}; everything is in the object store`
-      : `stopped on ${ended}; not every broker could upload its log: the next start does it`,
-  );
+  const gone = typeof ended === 'string' ? goneFolder(plan) : ended.folder;
+  if (typeof ended !== 'string' || (gone !== undefined && !isClean)) {
+    const message = folderGoneText(gone ?? plan.dataDir, plan);
+    print('failed', { code: FOLDER_GONE, message }, `millrace failed (${FOLDER_GONE}): ${message}`);
+    return 1;
+  }
+  print('stopped', { signal: ended, isClean }, stoppedText(ended, isClean));
   return isClean ? 0 : 1;
 }
 

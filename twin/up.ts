@@ -3,9 +3,10 @@ import path from 'node:path';
 import { messageOf, MillraceError } from '../broker-runtime/src/base/errors.ts';
 import { type BrokerConfig, type RunningBroker, runBroker } from '../broker-runtime/src/main.ts';
 import type { TlsCredentials } from '../broker-runtime/src/ports/network.ts';
+import { FOLDER_GONE, folderGoneText, goneFolder, stoppedText } from './data-folder.ts';
 import { checkDataFolder, type ClusterPlan } from './layout.ts';
 import { OptionError, storeConfig, type StoreOptions } from './options.ts';
-import { liveLine, printer, untilSignal } from './output.ts';
+import { liveLine, type Print, printer, untilSignal } from './output.ts';
 import { formatStatus } from './status-line.ts';
 import { upCluster } from './up-cluster.ts';
 
@@ -117,15 +118,13 @@ async function upSingle(options: UpOptions): Promise<number> {
   const print = printer(options.json);
   checkDataFolder(path.resolve(options.data), []);
 
+  const config = brokerConfig(options);
   // Listened for before anybody can know that we run: also while starting, which waits for the object store.
   const signal = untilSignal(() => undefined);
   const started = await Promise.race([
     signal,
     // A person watches the status line and wants to hear of trouble only.
-    runBroker(
-      brokerConfig(options),
-      options.json ? { format: 'json' } : { format: 'text', minLevel: 'warn' },
-    ),
+    runBroker(config, options.json ? { format: 'json' } : { format: 'text', minLevel: 'warn' }),
   ]);
   if (typeof started === 'string') {
     print('stopped', { signal: started }, `stopped on ${started} before it served; nothing was changed`);
@@ -139,16 +138,22 @@ async function upSingle(options: UpOptions): Promise<number> {
   const stopStatus = showStatus(broker, options.json);
   const ended = await Promise.race([signal, broker.failed]);
   stopStatus();
-  if (ended instanceof Error) {
-    const code = ended instanceof MillraceError ? ended.code : 'ERROR';
-    print('failed', { code, message: ended.message }, `millrace failed (${code}): ${ended.message}`);
-    // Nothing is written any more: the next start replays the log.
-    return 1;
-  }
+  if (ended instanceof Error) return tellFailure(ended, config, print);
   const served = Object.fromEntries(broker.status().server.served);
-  await broker.close();
-  print('stopped', { signal: ended, served }, `stopped on ${ended}; everything is in the object store`);
-  return 0;
+  const isClean = await Promise.race([broker.close(), broker.failed]);
+  if (isClean instanceof Error) return tellFailure(isClean, config, print);
+  print('stopped', { signal: ended, isClean, served }, stoppedText(ended, isClean));
+  return isClean ? 0 : 1;
+}
+
+/** Nothing is written any more: the next start replays the log, if it is still there. @returns the exit status */
+function tellFailure(error: Error, config: BrokerConfig, print: Print): number {
+  const cause = error instanceof MillraceError ? error.code : 'ERROR';
+  const gone = goneFolder(config);
+  const [code, message] =
+    gone === undefined ? [cause, error.message] : [FOLDER_GONE, folderGoneText(gone, config)];
+  print('failed', { code, message }, `millrace failed (${code}): ${message}`);
+  return 1;
 }
 
 /** A live line on a terminal, one JSON object a line for machines, nothing when output goes to a file. */

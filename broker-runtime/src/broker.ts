@@ -301,8 +301,11 @@ export class Broker {
     };
   }
 
-  /** A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay. */
-  async close({ drain = true }: CloseOptions = {}): Promise<void> {
+  /**
+   * A clean stop: clients are answered, everything is uploaded, the next start has nothing to replay.
+   * @returns whether everything was uploaded in time; else the next start finds the rest in the WAL
+   */
+  async close({ drain = true }: CloseOptions = {}): Promise<boolean> {
     if (drain) await this.#within('drain', DRAIN_MS, this.#cluster.drain());
     this.#stopping.abort();
     // First: members parked in a rebalance are answered by it, and the server waits for their answers.
@@ -313,6 +316,7 @@ export class Broker {
     const isEmpty = await this.#store.close();
     if (isEmpty) await this.#within('leave', LEAVE_MS, this.#cluster.leave());
     await this.#cluster.close();
+    return isEmpty;
   }
 
   async #within(step: string, limitMs: number, work: Promise<unknown>): Promise<void> {

@@ -42,8 +42,8 @@ export interface RunningBroker {
   /** Renewed while the broker runs: see {@link Certificates.renew}. */
   readonly certificates: Certificates;
   status(): BrokerStatus;
-  /** Stops cleanly; everything is in the object store then. See {@link Broker.close}. */
-  close(options?: CloseOptions): Promise<void>;
+  /** Stops cleanly; when it resolves with true, everything is in the object store. See {@link Broker.close}. */
+  close(options?: CloseOptions): Promise<boolean>;
 }
 
 /**
@@ -91,11 +91,12 @@ export async function runBroker(
       certificates,
       status: () => broker.status(),
       close: async (options) => {
-        await broker.close(options);
+        const isEmpty = await broker.close(options);
         if (volumes !== 'object') volumes.close();
         await objects.close();
         lock.release();
         letGo();
+        return isEmpty;
       },
     };
   } catch (error) {

@@ -107,6 +107,15 @@ describe('DirectBlockDevice', () => {
     await device.close();
   });
 
+  test('failure class: acknowledged-into-a-deleted-file: a write into a file without a name is an I/O error', async () => {
+    const device = await DirectBlockDevice.open(env, file, { createBytes: MIB });
+    const block = device.allocate(4096);
+    await device.write(0, block);
+    rmSync(file);
+    await expect(device.write(0, block)).rejects.toThrow(/the file was deleted while it was in use/);
+    await device.close();
+  });
+
   test('close waits for the writes under way', async () => {
     const device = await DirectBlockDevice.open(env, file, { createBytes: MIB });
     const memory = device.allocate(MIB).fill(9);

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -118,6 +126,29 @@ describe('FileObjectStore', () => {
     rmSync(path.join(folder, 'temporary'), { recursive: true });
     expect(await store.put('a', [bytes('1')], ABSENT)).toMatchObject({ outcome: 'unknown' });
     expect(await store.head('a')).toBeUndefined();
+  });
+
+  test.each([
+    ['deleted', () => rmSync(folder, { recursive: true })],
+    [
+      'replaced by an empty one',
+      () => {
+        rmSync(path.join(folder, 'objects'), { recursive: true });
+        mkdirSync(path.join(folder, 'objects'));
+      },
+    ],
+  ])('failure class: free-key-of-no-store: with its folder %s every request is DENIED', async (_, lose) => {
+    const etag = etagOf(await store.put('a/b', [bytes('1')], ABSENT));
+    lose();
+    for (const request of [
+      () => store.put('a/b', [bytes('2')], ABSENT),
+      () => store.put('a/b', [bytes('2')], { kind: 'etag', etag }),
+      () => store.get('a/b'),
+      () => store.head('a/b'),
+      () => store.delete(['a/b']),
+    ])
+      await expect(request()).rejects.toMatchObject({ code: 'DENIED' });
+    mkdirSync(folder, { recursive: true });
   });
 
   test('a writer killed at any moment leaves only whole objects, among them all it was told of', async () => {

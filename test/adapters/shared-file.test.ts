@@ -52,7 +52,7 @@ beforeEach(() => {
 afterEach(() => {
   killChildren();
   for (const reservation of reservations) reservation.close();
-  rmSync(folder, { recursive: true });
+  rmSync(folder, { recursive: true, force: true });
 });
 
 describe('a file shared by processes as if by hosts', () => {
@@ -78,6 +78,21 @@ describe('a file shared by processes as if by hosts', () => {
     await owner.close();
     await zombie.close();
   });
+
+  test.each([
+    ['it', () => rmSync(file)],
+    ['its folder', () => rmSync(folder, { recursive: true })],
+  ])(
+    'failure class: acknowledged-into-a-deleted-file: a write after somebody deleted %s is an I/O error',
+    async (_, lose) => {
+      const device = await claim(host(), A);
+      lose();
+      await expect(device.write(0, device.allocate(BYTES))).rejects.toThrow(
+        /the file was deleted while it was in use/,
+      );
+      await device.close();
+    },
+  );
 
   test('other hosts that come and go do not disturb the owner', async () => {
     const device = await claim(host(), A);

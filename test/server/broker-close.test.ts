@@ -20,6 +20,7 @@ import {
   produceTo,
   producedRow,
   recordsIn,
+  startBroker,
 } from './broker-rig.ts';
 
 const CreateTopics = [CreateTopicsRequest, CreateTopicsResponse] as const;
@@ -91,6 +92,22 @@ describe('how a broker stops', () => {
     lives.unavailable = false;
     await lives.run(lives.start());
     expect(await lives.run(readAll())).toEqual(['0:one']);
+  });
+
+  test('failure class: a stop that vouches for what it could not upload', async () => {
+    const rig = await startBroker();
+    await rig.topic('t');
+    expect(
+      producedRow(await rig.run(rig.client.call(Produce, 9, produceTo('t', batchOf(['one']))))).errorCode,
+    ).toBe(0);
+    rig.objects.unavailable = true;
+    expect(await rig.run(rig.broker.close())).toBe(false);
+    const other = await startBroker();
+    await other.topic('t');
+    expect(
+      producedRow(await other.run(other.client.call(Produce, 9, produceTo('t', batchOf(['one']))))).errorCode,
+    ).toBe(0);
+    expect(await other.run(other.broker.close())).toBe(true);
   });
 
   test('with a write of the WAL that never ends it stops in time, and what was acknowledged is there', async () => {

@@ -18,6 +18,8 @@ export interface DeviceFile {
   readonly capacityBytes: number;
   /** A write is durable when it returns (O_DSYNC); else it must be followed by fdatasync. */
   readonly isSynchronous: boolean;
+  /** It has no name any more, and goes when it is closed. */
+  isDeleted(): boolean;
   close(): void;
 }
 
@@ -105,7 +107,8 @@ async function openBest(
       fs.closeSync(fd);
       release();
     };
-    return { fd, capacityBytes: sizeBytes, isSynchronous: mode.isSynchronous, close };
+    const isDeleted = (): boolean => fs.fstatSync(fd).nlink === 0;
+    return { fd, capacityBytes: sizeBytes, isSynchronous: mode.isSynchronous, isDeleted, close };
   }
   throw new BlockDeviceError('UNSUITABLE', `${file} can be opened in no mode`);
 }

@@ -88,6 +88,13 @@ export class DirectBlockDevice implements BlockDevice {
       }
       if (!this.#file.isSynchronous) await this.#sync();
     });
+    // A shared file has other reasons to lose its name, and asks by itself.
+    if (this.isExclusive && this.isDeleted()) throw deletedError(this.name, position);
+  }
+
+  /** A file without a name is not durable: it is gone with this process. */
+  isDeleted(): boolean {
+    return this.#file.isDeleted();
   }
 
   /** Waits for operations under way, then lets other processes have the device. */
@@ -152,6 +159,14 @@ export function deviceError(what: string, cause: NodeJS.ErrnoException): BlockDe
     return new BlockDeviceError('FENCED', `${what}: another host holds the reservation`, { cause });
   }
   return new BlockDeviceError('IO', `${what}: ${cause.message}`, { cause });
+}
+
+/** How it is told that a file has no name any more. */
+export function deletedError(file: string, position: number): BlockDeviceError {
+  return new BlockDeviceError(
+    'IO',
+    `${file}: write at ${position}: the file was deleted while it was in use, and what was in it is gone`,
+  );
 }
 
 /** A transfer may end early and anywhere; what follows must start on a block again. */

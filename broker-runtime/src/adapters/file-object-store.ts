@@ -33,6 +33,7 @@ import {
   notFound,
   resolveRange,
 } from './object-requests.ts';
+import { ObjectFolders } from './object-folders.ts';
 import { isSystemError } from './system-error.ts';
 
 /** Node's pool has 4 threads by default; more requests than this only queue there, before the WAL's. */
@@ -63,25 +64,24 @@ export class FileObjectStore implements ObjectStore {
   readonly #lock: FileLock;
   readonly #requests = new Gate(MAX_CONCURRENT_REQUESTS);
   readonly #exclusive = new Gate(1);
-  /** Folders whose own names are known to be durable. They are never removed, so this stays true. */
-  readonly #durableFolders = new Set<string>();
+  readonly #folders: ObjectFolders;
   #isClosed = false;
 
-  private constructor(env: Env, folder: string) {
+  private constructor(env: Env, folder: string, objects: string, folders: ObjectFolders) {
     this.#env = env;
-    this.#objects = path.join(folder, 'objects');
-    this.#temporary = path.join(folder, 'temporary');
+    this.#objects = objects;
+    this.#folders = folders;
+    this.#temporary = path.join(path.resolve(folder), 'temporary');
     this.#lock = new FileLock(path.join(folder, 'lock'));
   }
 
   /** Creates the folder if needed and removes what dead writers left behind. */
   static async open(env: Env, folder: string): Promise<FileObjectStore> {
     await mkdir(folder, { recursive: true });
-    const store = new FileObjectStore(env, path.resolve(folder));
-    await mkdir(store.#objects, { recursive: true });
+    const objects = path.join(path.resolve(folder), 'objects');
+    const store = new FileObjectStore(env, folder, objects, await ObjectFolders.open(objects));
     await mkdir(store.#temporary, { recursive: true });
     await syncFolder(folder);
-    store.#durableFolders.add(store.#objects);
     await store.#removeAbandoned();
     return store;
   }
@@ -99,6 +99,7 @@ export class FileObjectStore implements ObjectStore {
       } catch (error) {
         if (error instanceof MillraceError) throw error;
         if (isDenied(error)) throw denied('put', key, error);
+        await this.#folders.throwIfGone();
         return { outcome: 'unknown', cause: error };
       } finally {
         // If even this fails the next open removes it: the outcome is known and must be told.
@@ -112,7 +113,10 @@ export class FileObjectStore implements ObjectStore {
     if (range !== undefined) checkRange(key, range);
     return this.#read('get', key, async () => {
       const object = await openObject(pathOfKey(this.#objects, key));
-      if (object === undefined) throw notFound(key);
+      if (object === undefined) {
+        await this.#folders.throwIfGone();
+        throw notFound(key);
+      }
       const { handle, sizeBytes, etag } = object;
       try {
         const start = range === undefined ? 0 : resolveRange(key, range, sizeBytes);
@@ -127,7 +131,11 @@ export class FileObjectStore implements ObjectStore {
 
   async head(key: string): Promise<ObjectInfo | undefined> {
     checkKey(key);
-    return this.#read('head', key, () => this.#info(key));
+    return this.#read('head', key, async () => {
+      const info = await this.#info(key);
+      if (info === undefined) await this.#folders.throwIfGone();
+      return info;
+    });
   }
 
   async list(
@@ -157,6 +165,7 @@ export class FileObjectStore implements ObjectStore {
           if (await unlinkIfPresent(file)) folders.add(path.dirname(file));
         }
         for (const folder of folders) await syncFolder(folder);
+        if (folders.size === 0) await this.#folders.throwIfGone();
         return { outcome: 'deleted' } as const;
       }),
     );
@@ -169,12 +178,13 @@ export class FileObjectStore implements ObjectStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#requests.idle();
+    this.#folders.close();
     this.#lock.close();
   }
 
   async #linkIfAbsent(temporary: string, target: string, etag: string): Promise<PutOutcome> {
     const folder = path.dirname(target);
-    await this.#makeFolder(folder);
+    await this.#folders.make(folder);
     let outcome: PutOutcome = { outcome: 'committed', etag };
     try {
       await link(temporary, target);
@@ -194,7 +204,10 @@ export class FileObjectStore implements ObjectStore {
     expected: string,
   ): Promise<PutOutcome> {
     const occupant = await openObject(target);
-    if (occupant === undefined) return { outcome: 'rejected', reason: 'missing' };
+    if (occupant === undefined) {
+      await this.#folders.throwIfGone();
+      return { outcome: 'rejected', reason: 'missing' };
+    }
     await occupant.handle.close();
     if (occupant.etag !== expected) return { outcome: 'rejected', reason: 'changed' };
     await rename(temporary, target);
@@ -253,19 +266,6 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
-  async #makeFolder(folder: string): Promise<void> {
-    if (this.#durableFolders.has(folder)) return;
-    const parent = path.dirname(folder);
-    await this.#makeFolder(parent);
-    try {
-      await mkdir(folder);
-    } catch (error) {
-      if (!isSystemError(error, 'EEXIST')) throw error;
-    }
-    await syncFolder(parent);
-    this.#durableFolders.add(folder);
-  }
-
   async #removeAbandoned(): Promise<void> {
     const oldestMs = this.#env.clock.wallMs() - TEMP_FILE_MAX_AGE_MS;
     let removed = 0;
@@ -297,6 +297,7 @@ export class FileObjectStore implements ObjectStore {
     } catch (error) {
       if (error instanceof MillraceError) throw error;
       if (isDenied(error)) throw denied(operation, key, error);
+      await this.#folders.throwIfGone();
       throw new ObjectStoreError('UNAVAILABLE', `${operation} of ${key}: ${String(error)}`, { cause: error });
     }
   }

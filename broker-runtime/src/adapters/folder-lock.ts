@@ -12,7 +12,8 @@ export interface FolderLock {
   release(): void;
 }
 
-const LOCK_FILE = 'lock';
+/** In every folder that is held; nothing makes it anew but {@link lockFolder}. */
+export const LOCK_FILE = 'lock';
 
 /**
  * Holds a data folder for this process, until release or death of the process; creates the folder if needed.

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { BlockDeviceError, type BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
-import { DirectBlockDevice } from './direct-block-device.ts';
+import { deletedError, DirectBlockDevice } from './direct-block-device.ts';
 import type { FileReservation } from './file-reservation.ts';
 import { syncFolder } from './object-files.ts';
 
@@ -108,7 +108,11 @@ class SharedFile implements BlockDevice {
   }
 
   #check(position: number): void {
-    if (this.#reservation.isHeldBy(this.#ownKey)) return;
+    const isHeld = this.#reservation.isHeldBy(this.#ownKey);
+    // The reservation is a file beside it, and gone with it. Another file in its place means a takeover, which FENCED tells.
+    if (this.#device.isDeleted() && (isHeld || !fs.existsSync(this.name)))
+      throw deletedError(this.name, position);
+    if (isHeld) return;
     throw new BlockDeviceError(
       'FENCED',
       `${this.name}: write at ${position}: another host holds the reservation`,

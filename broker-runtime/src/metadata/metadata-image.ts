@@ -1,82 +1,62 @@
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CorruptionError, invariant } from '../base/errors.ts';
-import { readText, readUvarint, writeText, writeUvarint } from '../base/varint.ts';
+import { readUvarint, writeUvarint } from '../base/varint.ts';
 import type { Image, JournalRecord } from '../wal/journal.ts';
 import type { MetadataChange, Partition, RegisteredBroker, Topic } from './cluster-metadata.ts';
+import { byKey, readSettings, writeSettings } from './image/fields.ts';
 import { applyNodeRecord, readNodes, writeNodes } from './image/nodes.ts';
-import {
-  decodeRecord,
-  encodeRecord,
-  readSettings,
-  readUuid,
-  writeSettings,
-  writeUuid,
-} from './image/records.ts';
-import type { MetadataRecord, NewLeaders, NewPartitions } from './image/records.ts';
-import { collisionKey } from './topic-name.ts';
+import { decodeRecord, encodeRecord } from './image/records.ts';
+import type { MetadataRecord, NewPartitions } from './image/records.ts';
+import { TopicTable, type Settings } from './image/topics.ts';
 
 const SNAPSHOT_VERSION = 2;
 /** A partition has a stream of record batches and one of its own state. */
 export const STREAMS_PER_PARTITION = 2;
 
-type Settings = ReadonlyMap<string, string>;
-
-interface TopicEntry {
-  readonly topic: Topic;
-  readonly settings: Settings;
-}
-
 const NO_SETTINGS: Settings = new Map();
 
-/** Topics, settings, brokers and producer ids, folded from the records of the journal. Topics are replaced, never changed. */
+/** Topics, settings, brokers and producer ids, folded from the records of the journal. */
 export class MetadataImage implements Image {
   readonly kind = 2;
   nextProducerId = 0;
   readonly brokers = new Map<number, RegisteredBroker>();
-  readonly #topics = new Map<string, TopicEntry>();
-  readonly #idByName = new Map<string, string>();
-  /** Topic names by {@link collisionKey}: at most one each. */
-  readonly #nameByCollisionKey = new Map<string, string>();
+  readonly #topics = new TopicTable();
   readonly #brokerSettings = new Map<number, Settings>();
   #clusterSettings: Settings = NO_SETTINGS;
-  #partitionCount = 0;
-  readonly #partitionByStream = new Map<number, { readonly topicId: string; readonly index: number }>();
-  #changes = noChanges();
+  #brokersChanged = false;
 
   record(record: MetadataRecord): JournalRecord {
     return { kind: this.kind, bytes: encodeRecord(record) };
   }
 
   get partitionCount(): number {
-    return this.#partitionCount;
+    return this.#topics.partitionCount;
   }
 
-  *topics(): Iterable<Topic> {
-    for (const { topic } of this.#topics.values()) yield topic;
+  topics(): Iterable<Topic> {
+    return this.#topics.all();
   }
 
   topicById(topicId: string): Topic | undefined {
-    return this.#topics.get(topicId)?.topic;
+    return this.#topics.byId(topicId);
   }
 
   topicByName(name: string): Topic | undefined {
-    const topicId = this.#idByName.get(name);
-    return topicId === undefined ? undefined : this.topicById(topicId);
+    return this.#topics.byName(name);
   }
 
   /** The topic whose name is the same as, or would be confused with, this one. */
   topicLike(name: string): string | undefined {
-    return this.#nameByCollisionKey.get(collisionKey(name));
+    return this.#topics.nameLike(name);
   }
 
   /** The partition that a stream belongs to. */
   partitionOfStream(streamId: number): Partition | undefined {
-    const place = this.#partitionByStream.get(streamId);
-    return place === undefined ? undefined : this.topicById(place.topicId)?.partitions[place.index];
+    return this.#topics.partitionOfStream(streamId);
   }
 
   topicSettings(topicId: string): Settings {
-    return this.#topics.get(topicId)?.settings ?? NO_SETTINGS;
+    return this.#topics.settingsOf(topicId) ?? NO_SETTINGS;
   }
 
   /** What is set for one broker alone, or for all of them. */
@@ -89,31 +69,25 @@ export class MetadataImage implements Image {
     switch (record.type) {
       case 'topic-created': {
         const { topicId: id, name, internal } = record;
-        invariant(
-          !this.#topics.has(id) && !this.#idByName.has(name),
-          'I38',
-          'topic ids and names are unique',
-          { name },
-        );
-        this.#changes.created.add(id);
-        this.#putTopic({ id, name, internal, partitions: partitionsOf(0, record.partitions) }, NO_SETTINGS);
+        const partitions = partitionsOf(0, record.partitions);
+        this.#topics.create({ id, name, internal, partitions }, NO_SETTINGS);
         break;
       }
-      case 'partitions-added': {
-        const { topic, settings } = this.#entry(record.topicId);
-        const added = partitionsOf(topic.partitions.length, record.partitions);
-        this.#putTopic({ ...topic, partitions: [...topic.partitions, ...added] }, settings);
+      case 'partitions-added':
+        this.#replace(record.topicId, (topic) => {
+          const added = partitionsOf(topic.partitions.length, record.partitions);
+          return { ...topic, partitions: [...topic.partitions, ...added] };
+        });
         break;
-      }
       case 'topic-deleted':
-        this.#deleteTopic(record.topicId);
+        this.#topics.delete(record.topicId);
         break;
       case 'topic-configured':
-        this.#putTopic(this.#entry(record.topicId).topic, record.settings);
+        this.#topics.replace(record.topicId, ({ topic }) => ({ topic, settings: record.settings }));
         break;
       case 'broker-configured':
         // Many broker settings are defaults of topics, so any topic may be another now.
-        for (const id of this.#topics.keys()) this.#changes.changed.add(id);
+        this.#topics.touchAll();
         if (record.nodeId === undefined) this.#clusterSettings = record.settings;
         else if (record.settings.size === 0) this.#brokerSettings.delete(record.nodeId);
         else this.#brokerSettings.set(record.nodeId, record.settings);
@@ -133,20 +107,24 @@ export class MetadataImage implements Image {
       case 'recovery-assigned':
       case 'node-clean':
         applyNodeRecord(this.brokers, record, sequence);
-        this.#changes.brokers = true;
+        this.#brokersChanged = true;
         break;
       case 'leaders-changed':
-        for (const { topicId, leaders } of record.topics) this.#changeLeaders(topicId, leaders);
+        for (const { topicId, leaders } of record.topics) {
+          this.#replacePartitions(topicId, leaders, (partition, { leaderId }) => ({
+            ...partition,
+            leaderId,
+            leaderEpoch: partition.leaderEpoch + 1,
+            movingTo: undefined,
+          }));
+        }
         break;
-      case 'partition-moving': {
-        const { topic, settings } = this.#entry(record.topicId);
-        const partitions = [...topic.partitions];
-        const partition = partitions[record.index];
-        invariant(partition !== undefined, 'I5', 'records name existing partitions', { ...record });
-        partitions[record.index] = { ...partition, movingTo: record.toNodeId };
-        this.#putTopic({ ...topic, partitions }, settings);
+      case 'partition-moving':
+        this.#replacePartitions(record.topicId, [record], (partition, { toNodeId }) => ({
+          ...partition,
+          movingTo: toNodeId,
+        }));
         break;
-      }
     }
   }
 
@@ -163,43 +141,31 @@ export class MetadataImage implements Image {
   }): void {
     const gone = { state: 'clean', logNeeded: false, endpoint: undefined, recovery: undefined } as const;
     for (const [nodeId, node] of this.brokers) this.brokers.set(nodeId, { ...node, ...gone });
-    for (const { topic, settings } of [...this.#topics.values()]) {
+    this.#topics.replaceAll(({ topic, settings }) => {
       const partitions = topic.partitions.map((partition) => ({
         ...partition,
         leaderEpoch: partition.leaderEpoch + leaderEpochs,
         movingTo: undefined,
       }));
-      this.#putTopic({ ...topic, partitions }, settings);
-    }
+      return { topic: { ...topic, partitions }, settings };
+    });
     this.nextProducerId += producerIds;
   }
 
   /** What changed since this was asked last, for those who must act on it. */
   takeChanges(): MetadataChange {
-    const { created, deleted, changed, brokers } = this.#changes;
-    this.#changes = noChanges();
-    const existing = (ids: ReadonlySet<string>): readonly Topic[] =>
-      [...ids].flatMap((id) => this.topicById(id) ?? []);
-    return {
-      created: existing(created),
-      deleted: [...deleted.values()],
-      changed: existing(changed),
-      brokers,
-    };
+    const brokers = this.#brokersChanged;
+    this.#brokersChanged = false;
+    return { ...this.#topics.takeChanges(), brokers };
   }
 
   clear(): void {
-    for (const { topic } of this.#topics.values()) this.#changes.deleted.set(topic.id, topic);
-    this.#changes.brokers = true;
+    this.#brokersChanged = true;
     this.nextProducerId = 0;
     this.brokers.clear();
     this.#topics.clear();
-    this.#idByName.clear();
-    this.#nameByCollisionKey.clear();
     this.#brokerSettings.clear();
     this.#clusterSettings = NO_SETTINGS;
-    this.#partitionCount = 0;
-    this.#partitionByStream.clear();
   }
 
   /*
@@ -209,8 +175,7 @@ export class MetadataImage implements Image {
    *     life before: state(u8) logNeeded(u8) epoch or 0; recovererId+1 or 0, attempt, host, port
    *   settings of all brokers
    *   count, then for each broker with settings by node id: nodeId settings
-   *   count, then for each topic by name: topicId name internal(u8) settings
-   *     count, then for each partition: leaderEpoch leaderId dataStreamId stateStreamId movingTo+1 or 0
+   *   topics
    */
   writeSnapshot(writer: ByteWriter): void {
     writer.uint8(SNAPSHOT_VERSION);
@@ -222,22 +187,7 @@ export class MetadataImage implements Image {
       writeUvarint(writer, nodeId);
       writeSettings(writer, settings);
     }
-    writeUvarint(writer, this.#topics.size);
-    for (const [, topicId] of byKey(this.#idByName)) {
-      const { topic, settings } = this.#entry(topicId);
-      writeUuid(writer, topic.id);
-      writeText(writer, topic.name);
-      writer.uint8(topic.internal ? 1 : 0);
-      writeSettings(writer, settings);
-      writeUvarint(writer, topic.partitions.length);
-      for (const partition of topic.partitions) {
-        writeUvarint(writer, partition.leaderEpoch);
-        writeUvarint(writer, partition.leaderId);
-        writeUvarint(writer, partition.dataStreamId);
-        writeUvarint(writer, partition.stateStreamId);
-        writeUvarint(writer, partition.movingTo === undefined ? 0 : partition.movingTo + 1);
-      }
-    }
+    this.#topics.write(writer);
   }
 
   readSnapshot(reader: ByteReader): void {
@@ -254,69 +204,29 @@ export class MetadataImage implements Image {
     for (let left = readUvarint(reader); left > 0; left--) {
       this.#brokerSettings.set(readUvarint(reader), readSettings(reader));
     }
-    for (let left = readUvarint(reader); left > 0; left--) {
-      const id = readUuid(reader);
-      const name = readText(reader);
-      const internal = reader.uint8() === 1;
-      const settings = readSettings(reader);
-      const partitions = Array.from({ length: readUvarint(reader) }, (_, index) =>
-        readPartition(reader, index),
-      );
-      // Known before the reload: changed, for all we know.
-      if (!this.#changes.deleted.delete(id)) this.#changes.created.add(id);
-      this.#putTopic({ id, name, internal, partitions }, settings);
-    }
+    this.#topics.read(reader);
   }
 
-  #putTopic(topic: Topic, settings: Settings): void {
-    const known = this.topicById(topic.id)?.partitions.length ?? 0;
-    this.#partitionCount += topic.partitions.length - known;
-    if (!this.#changes.created.has(topic.id)) this.#changes.changed.add(topic.id);
-    for (const partition of topic.partitions.slice(known)) {
-      const place = { topicId: topic.id, index: partition.index };
-      this.#partitionByStream.set(partition.dataStreamId, place);
-      this.#partitionByStream.set(partition.stateStreamId, place);
-    }
-    this.#topics.set(topic.id, { topic, settings });
-    this.#idByName.set(topic.name, topic.id);
-    this.#nameByCollisionKey.set(collisionKey(topic.name), topic.name);
+  #replace(topicId: string, change: (topic: Topic) => Topic): void {
+    this.#topics.replace(topicId, ({ topic, settings }) => ({ topic: change(topic), settings }));
   }
 
-  #deleteTopic(topicId: string): void {
-    const { topic } = this.#entry(topicId);
-    this.#partitionCount -= topic.partitions.length;
-    this.#topics.delete(topicId);
-    this.#idByName.delete(topic.name);
-    this.#nameByCollisionKey.delete(collisionKey(topic.name));
-    for (const { dataStreamId, stateStreamId } of topic.partitions) {
-      this.#partitionByStream.delete(dataStreamId);
-      this.#partitionByStream.delete(stateStreamId);
-    }
-    this.#changes.changed.delete(topicId);
-    // Created and deleted unseen: nobody has to know.
-    if (!this.#changes.created.delete(topicId)) this.#changes.deleted.set(topicId, topic);
-  }
-
-  #changeLeaders(topicId: string, leaders: NewLeaders['leaders']): void {
-    const { topic, settings } = this.#entry(topicId);
-    const partitions = [...topic.partitions];
-    for (const { index, leaderId } of leaders) {
-      const partition = partitions[index];
-      invariant(partition !== undefined, 'I5', 'records name existing partitions', { topicId, index });
-      partitions[index] = {
-        ...partition,
-        leaderId,
-        leaderEpoch: partition.leaderEpoch + 1,
-        movingTo: undefined,
-      };
-    }
-    this.#putTopic({ ...topic, partitions }, settings);
-  }
-
-  #entry(topicId: string): TopicEntry {
-    const entry = this.#topics.get(topicId);
-    invariant(entry !== undefined, 'I38', 'records name existing topics', { topicId });
-    return entry;
+  /** One copy of a topic's partitions for all that change at once. */
+  #replacePartitions<C extends { readonly index: number }>(
+    topicId: string,
+    changes: readonly C[],
+    changed: (partition: Partition, change: C) => Partition,
+  ): void {
+    this.#replace(topicId, (topic) => {
+      const partitions = [...topic.partitions];
+      for (const change of changes) {
+        const { index } = change;
+        const partition = partitions[index];
+        invariant(partition !== undefined, 'I5', 'records name existing partitions', { topicId, index });
+        partitions[index] = changed(partition, change);
+      }
+      return { ...topic, partitions };
+    });
   }
 }
 
@@ -328,36 +238,4 @@ export function partitionsOf(
     const dataStreamId = firstStreamId + n * STREAMS_PER_PARTITION;
     return { index: firstIndex + n, leaderEpoch: 0, leaderId, dataStreamId, stateStreamId: dataStreamId + 1 };
   });
-}
-
-function readPartition(reader: ByteReader, index: number): Partition {
-  return {
-    index,
-    leaderEpoch: readUvarint(reader),
-    leaderId: readUvarint(reader),
-    dataStreamId: readUvarint(reader),
-    stateStreamId: readUvarint(reader),
-    movingTo: readMovingTo(reader),
-  };
-}
-
-function readMovingTo(reader: ByteReader): number | undefined {
-  const node = readUvarint(reader);
-  return node === 0 ? undefined : node - 1;
-}
-
-interface Changes {
-  readonly created: Set<string>;
-  readonly deleted: Map<string, Topic>;
-  readonly changed: Set<string>;
-  brokers: boolean;
-}
-
-function noChanges(): Changes {
-  return { created: new Set(), deleted: new Map(), changed: new Set(), brokers: false };
-}
-
-/** Entries in the order of keys, so that equal states are equal bytes (I20). */
-function byKey<K extends string | number, V>(map: ReadonlyMap<K, V>): readonly (readonly [K, V])[] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -2,7 +2,7 @@ import type { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { CorruptionError, invariant } from '../../base/errors.ts';
 import { readText, readUvarint, writeText, writeUvarint } from '../../base/varint.ts';
 import type { NodeRef, NodeState, PreviousLife, RegisteredBroker } from '../cluster-metadata.ts';
-import { readRegistration, writeRegistration } from './records.ts';
+import { readRegistration, writeRegistration } from './fields.ts';
 import type { MetadataRecord } from './records.ts';
 
 export type NodeRecord = MetadataRecord & {

@@ -2,6 +2,14 @@ import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { CorruptionError } from '../../base/errors.ts';
 import { readText, readUvarint, writeText, writeUvarint } from '../../base/varint.ts';
 import type { BrokerRegistration, Endpoint, NodeRef } from '../cluster-metadata.ts';
+import {
+  readRegistration,
+  readSettings,
+  readUuid,
+  writeRegistration,
+  writeSettings,
+  writeUuid,
+} from './fields.ts';
 
 /** What happens to topics, settings, brokers and producer ids. */
 export type MetadataRecord =
@@ -77,8 +85,6 @@ const TYPES = {
   'node-serving': 14,
 } as const satisfies Record<MetadataRecord['type'], number>;
 
-const UUID_BYTES = 16;
-
 /*
  * A record is its type (u8) and these fields; numbers are uvarints, texts have their length before them:
  *
@@ -97,7 +103,6 @@ const UUID_BYTES = 16;
  *  14 node-serving            nodeId nodeEpoch host port
  *
  *   partitions  firstStreamId, count of runs, then for each run of partitions with one leader: length leaderId
- *   settings    count, then for each in the order of names: name value
  */
 export function encodeRecord(record: MetadataRecord): Uint8Array {
   const writer = new ByteWriter(64);
@@ -233,20 +238,6 @@ function decodeFields(type: number, reader: ByteReader): MetadataRecord {
   }
 }
 
-export function writeRegistration(writer: ByteWriter, registration: BrokerRegistration): void {
-  writeUvarint(writer, registration.nodeId);
-  writeText(writer, registration.incarnationId);
-  writeText(writer, registration.walKind);
-  writeText(writer, registration.zone);
-}
-
-export function readRegistration(reader: ByteReader): BrokerRegistration {
-  const nodeId = readUvarint(reader);
-  const incarnationId = readText(reader);
-  const walKind = readText(reader);
-  return { nodeId, incarnationId, walKind, zone: readText(reader) };
-}
-
 function writeNode(writer: ByteWriter, { nodeId, nodeEpoch }: NodeRef): void {
   writeUvarint(writer, nodeId);
   writeUvarint(writer, nodeEpoch);
@@ -270,29 +261,6 @@ function readList<T>(reader: ByteReader, readOne: () => T): readonly T[] {
   const list: T[] = [];
   for (let left = readUvarint(reader); left > 0; left--) list.push(readOne());
   return list;
-}
-
-export function writeUuid(writer: ByteWriter, uuid: string): void {
-  writer.raw(Buffer.from(uuid, 'base64url'));
-}
-
-export function readUuid(reader: ByteReader): string {
-  return Buffer.from(reader.slice(UUID_BYTES)).toString('base64url');
-}
-
-/** In the order of names, so that equal settings are equal bytes (I20). */
-export function writeSettings(writer: ByteWriter, settings: ReadonlyMap<string, string>): void {
-  writeUvarint(writer, settings.size);
-  for (const [name, value] of [...settings].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    writeText(writer, name);
-    writeText(writer, value);
-  }
-}
-
-export function readSettings(reader: ByteReader): ReadonlyMap<string, string> {
-  const settings = new Map<string, string>();
-  for (let left = readUvarint(reader); left > 0; left--) settings.set(readText(reader), readText(reader));
-  return settings;
 }
 
 function writePartitions(writer: ByteWriter, { firstStreamId, leaderIds }: NewPartitions): void {

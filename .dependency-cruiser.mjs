@@ -52,6 +52,19 @@ const adapterRules = [
   },
 ];
 
+/** The kinds of WAL are plug-ins that do not know each other; what serves several of them has a place of its own. */
+const walRules = [
+  { folder: 'groups', below: [] },
+  { folder: 'conditional', below: [] },
+  { folder: 'block', below: ['groups'] },
+  { folder: 'object', below: ['groups', 'conditional'] },
+].map(({ folder, below }) => ({
+  name: `floor-of-wal-${folder}`,
+  severity: 'error',
+  from: { path: `^${SRC}/wal/${folder}/` },
+  to: { path: `^${SRC}/wal/[^/]+/`, pathNot: [folder, ...below].map((name) => `^${SRC}/wal/${name}/`) },
+}));
+
 /** The drills drive clusters from outside: nothing they say about a broker comes from the broker's own code. */
 const drillRules = [
   {
@@ -87,6 +100,7 @@ export default {
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     ...floorRules,
     ...adapterRules,
+    ...walRules,
     ...drillRules,
     {
       name: 'private-subfolders',

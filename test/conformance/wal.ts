@@ -4,8 +4,8 @@ import {
   WalClosedError,
   type Wal,
   type WalGroup,
+  type RecoveredGroup,
 } from '../../broker-runtime/src/wal/wal.ts';
-import type { RecoveredGroup } from '../../broker-runtime/src/wal/block-wal.ts';
 import type { SimEnv } from '../simulation/world/sim-env.ts';
 import { appendOne, describeEntry, KIB, payload, type RecordingListener } from '../wal/block-wal-world.ts';
 

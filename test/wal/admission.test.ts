@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { AdmissionExpiredError } from '../../broker-runtime/src/wal/wal.ts';
-import { Admission } from '../../broker-runtime/src/wal/block/admission.ts';
+import { Admission } from '../../broker-runtime/src/wal/groups/admission.ts';
 import { type SimEnv, simEnv } from '../simulation/world/sim-env.ts';
 
 interface Line {

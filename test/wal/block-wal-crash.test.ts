@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { BlockWal, RecoveredGroup } from '../../broker-runtime/src/wal/block-wal.ts';
-import type { WalGroup } from '../../broker-runtime/src/wal/wal.ts';
+import type { BlockWal } from '../../broker-runtime/src/wal/block-wal.ts';
+import type { WalGroup, RecoveredGroup } from '../../broker-runtime/src/wal/wal.ts';
 import type { PendingWrite, SimDisk } from '../simulation/world/sim-block-device.ts';
 import { SimRandom } from '../simulation/world/sim-random.ts';
 import { describeEntry, KIB, payload, WalWorld, type RecordingListener } from './block-wal-world.ts';

@@ -250,7 +250,7 @@ describe('Damage in a block WAL', () => {
       const bytes = payload(9, 8 * KIB);
       // The second block of the group: header and entry header stand before the bytes.
       const at = 4 * KIB - 68 - 32;
-      writeGroupHeader(bytes, new DataView(bytes.buffer), at, {
+      writeGroupHeader(bytes.subarray(at), {
         deviceIndex: 0,
         logId,
         nodeId: 7,

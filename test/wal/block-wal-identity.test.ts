@@ -4,10 +4,9 @@ import {
   formatBlockWal,
   recoverBlockWal,
   WalCorruptionError,
-  WalMismatchError,
-  WalOptionsError,
 } from '../../broker-runtime/src/wal/block-wal.ts';
 import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
+import { WalMismatchError, WalOptionsError } from '../../broker-runtime/src/wal/wal.ts';
 import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { SimDisk } from '../simulation/world/sim-block-device.ts';
 import {

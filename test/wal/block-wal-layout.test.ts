@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { crc32c } from '../../broker-runtime/src/base/crc32c.ts';
 import { appendOne, KIB, payload, WalWorld } from './block-wal-world.ts';
 
-/** The tables above `writeGroupHeader` and `writeSuperblock`, once more, by hand. */
+/** The tables above `writeGroupHeader`, `writeEntryHeader` and `writeSuperblock`, once more, by hand. */
 describe('The layout of the block WAL', () => {
   test('a group is what its table says', async () => {
     const world = new WalWorld({ disks: 2 });

@@ -4,11 +4,10 @@ import {
   recoverBlockWal,
   type BlockWalOptions,
   type BlockWalRecovery,
-  type RecoveredGroup,
 } from '../../broker-runtime/src/wal/block-wal.ts';
 import { previousProcessExited } from '../../broker-runtime/src/wal/fence.ts';
 import type { BlockDevice } from '../../broker-runtime/src/ports/block-device.ts';
-import type { Wal, WalGroup, WalListener } from '../../broker-runtime/src/wal/wal.ts';
+import type { Wal, WalGroup, WalListener, RecoveredGroup } from '../../broker-runtime/src/wal/wal.ts';
 import { SimDisk, type SimDiskOptions } from '../simulation/world/sim-block-device.ts';
 import { simEnv, type SimEnv } from '../simulation/world/sim-env.ts';
 

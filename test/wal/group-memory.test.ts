@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { GroupMemory } from '../../broker-runtime/src/wal/group-memory.ts';
-import type { MemorySettings } from '../../broker-runtime/src/wal/memory-settings.ts';
+import { GroupMemory } from '../../broker-runtime/src/wal/groups/group-memory.ts';
+import type { MemorySettings } from '../../broker-runtime/src/wal/groups/memory-settings.ts';
 import { EntryTooLargeError } from '../../broker-runtime/src/wal/wal.ts';
 import { simEnv } from '../simulation/world/sim-env.ts';
 

@@ -4,11 +4,10 @@ import {
   ObjectWal,
   recoverObjectWal,
   WalFenceLostError,
-  WalMismatchError,
   type FencedBy,
   type ObjectWalRecovery,
 } from '../../broker-runtime/src/wal/object-wal.ts';
-import { WalClosedError, type WalGroup } from '../../broker-runtime/src/wal/wal.ts';
+import { WalClosedError, WalMismatchError, type WalGroup } from '../../broker-runtime/src/wal/wal.ts';
 import { KIB, OWNER, payload, RecordingListener } from './block-wal-world.ts';
 import { collectGroups, FENCE_KEY, ObjectWalWorld, SMALL_OBJECTS } from './object-wal-world.ts';
 

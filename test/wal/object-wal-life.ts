@@ -1,5 +1,5 @@
-import type { ObjectWal, ObjectWalOptions, RecoveredGroup } from '../../broker-runtime/src/wal/object-wal.ts';
-import type { WalGroup } from '../../broker-runtime/src/wal/wal.ts';
+import type { ObjectWal, ObjectWalOptions } from '../../broker-runtime/src/wal/object-wal.ts';
+import type { WalGroup, RecoveredGroup } from '../../broker-runtime/src/wal/wal.ts';
 import type { FaultPlan } from '../simulation/world/memory-object-store.ts';
 import type { SimRandom } from '../simulation/world/sim-random.ts';
 import { describeEntry, KIB, payload } from './block-wal-world.ts';

@@ -5,8 +5,8 @@ import {
   ObjectWal,
   recoverObjectWal,
   WalFenceLostError,
-  WalMismatchError,
 } from '../../broker-runtime/src/wal/object-wal.ts';
+import { WalMismatchError } from '../../broker-runtime/src/wal/wal.ts';
 import { KIB, OWNER, payload, RecordingListener } from './block-wal-world.ts';
 import { collectGroups, ObjectWalWorld, SMALL_OBJECTS, type OpenObjectLog } from './object-wal-world.ts';
 

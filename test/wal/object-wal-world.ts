@@ -5,8 +5,8 @@ import {
   type FencedBy,
   type ObjectWalOptions,
   type ObjectWalRecovery,
-  type RecoveredGroup,
 } from '../../broker-runtime/src/wal/object-wal.ts';
+import type { RecoveredGroup } from '../../broker-runtime/src/wal/wal.ts';
 import type {
   ByteRange,
   ListPage,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { ObjectWal, WalOptionsError } from '../../broker-runtime/src/wal/object-wal.ts';
-import { WalClosedError, type WalGroup } from '../../broker-runtime/src/wal/wal.ts';
+import { ObjectWal } from '../../broker-runtime/src/wal/object-wal.ts';
+import { WalClosedError, WalOptionsError, type WalGroup } from '../../broker-runtime/src/wal/wal.ts';
 import { appendOne, KIB, OWNER, payload, RecordingListener } from './block-wal-world.ts';
 import { FENCE_KEY, ObjectWalWorld } from './object-wal-world.ts';
 

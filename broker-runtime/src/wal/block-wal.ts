@@ -2,21 +2,27 @@ import { invariant, messageOf } from '../base/errors.ts';
 import type { BlockDevice } from '../ports/block-device.ts';
 import type { Env } from '../ports/env.ts';
 import { Checkpointer, SuperblockWriter, type Checkpoint } from './block/checkpointer.ts';
-import { WalMismatchError } from './block/errors.ts';
 import { GROUP_HEADER_BYTES } from './block/group-layout.ts';
 import { GroupWriter, windowGroupsOf } from './block/group-writer.ts';
 import { settingsOf, type BlockWalOptions, type WalSettings } from './block/options.ts';
 import type { BlockWalRecovery } from './block/recovery.ts';
 import { ringBytesOf } from './block/ring.ts';
 import { StripeSpace } from './block/stripe-space.ts';
-import { GroupMemory } from './group-memory.ts';
-import { WalClosedError, type Patience, type Wal, type WalGroup, type WalListener } from './wal.ts';
+import { GroupMemory } from './groups/group-memory.ts';
+import {
+  WalClosedError,
+  WalMismatchError,
+  type Patience,
+  type Wal,
+  type WalGroup,
+  type WalListener,
+} from './wal.ts';
 
-export { WalCorruptionError, WalMismatchError, WalOptionsError, type WalDamage } from './block/errors.ts';
-export { formatBlockWal, isBlank, type LogOwner } from './block/format.ts';
+export { WalCorruptionError, type WalDamage } from './block/errors.ts';
+export { formatBlockWal, isBlank } from './block/format.ts';
 export type { BlockWalOptions, MayAcknowledge } from './block/options.ts';
 export type { WalBudget } from './block/pacer.ts';
-export { recoverBlockWal, type BlockWalRecovery, type RecoveredGroup } from './block/recovery.ts';
+export { recoverBlockWal, type BlockWalRecovery } from './block/recovery.ts';
 
 /** A device that holds a write for longer does not come back in time for a stop. */
 const CLOSE_PATIENCE_MS = 10_000;

@@ -1,13 +1,13 @@
 import { invariant, messageOf } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
-import { WalOptionsError } from './block/errors.ts';
-import type { Group } from './block/group.ts';
 import { RetryingStore } from './conditional/retrying-store.ts';
-import { GroupMemory } from './group-memory.ts';
+import { GroupMemory } from './groups/group-memory.ts';
+import type { Group } from './groups/group.ts';
+import { checkClusterId, LOG_ID_BYTES } from './log-owner.ts';
 import type { FenceRecord } from './object/fence-record.ts';
 import { checkSelf, claiming, WalFence } from './object/fence.ts';
-import { CLUSTER_ID_MAX_BYTES, headBytesOf, LOG_ID_BYTES, type LogIdentity } from './object/layout.ts';
+import { headBytesOf, type LogIdentity } from './object/layout.ts';
 import { ObjectWriter } from './object/object-writer.ts';
 import { OBJECT_BYTES_MIN, objectSettingsOf, type ObjectWalOptions } from './object/options.ts';
 import type { ObjectWalRecovery } from './object/recovery.ts';
@@ -15,9 +15,6 @@ import { sweepOlderEpochs } from './object/sweep.ts';
 import { Trimmer } from './object/trimmer.ts';
 import { WalClosedError, type Patience, type Wal, type WalGroup, type WalListener } from './wal.ts';
 
-export { WalMismatchError, WalOptionsError } from './block/errors.ts';
-export type { LogOwner } from './block/format.ts';
-export type { RecoveredGroup } from './block/recovery.ts';
 export { WalFenceLostError } from './object/fence-record.ts';
 export type { FencedBy } from './object/fence.ts';
 export type { ObjectWalOptions } from './object/options.ts';
@@ -291,10 +288,4 @@ export class ObjectWal implements Wal {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
-}
-
-function checkClusterId(clusterId: string): void {
-  const bytes = new TextEncoder().encode(clusterId).length;
-  if (bytes >= 1 && bytes <= CLUSTER_ID_MAX_BYTES) return;
-  throw new WalOptionsError(`a cluster id has 1 to ${CLUSTER_ID_MAX_BYTES} bytes, got ${bytes}`);
 }

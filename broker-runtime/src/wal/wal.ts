@@ -30,6 +30,12 @@ export interface WalGroup {
   release(): void;
 }
 
+/** A group as it was read back. Its memory is ordinary and belongs to whoever holds it. */
+export interface RecoveredGroup {
+  readonly sequence: number;
+  readonly entries: readonly WalEntry[];
+}
+
 /**
  * The write-ahead log of one broker (design D4: its kinds are plug-ins of this interface).
  *
@@ -107,4 +113,14 @@ export class AdmissionExpiredError extends MillraceError {
 /** One append is larger than a group, the ring or its memory can ever hold. */
 export class EntryTooLargeError extends MillraceError {
   readonly code = 'ENTRY_TOO_LARGE';
+}
+
+/** The medium belongs to another cluster, broker or stripe set, has another size, or the epoch is not newer. */
+export class WalMismatchError extends MillraceError {
+  readonly code = 'WAL_MISMATCH';
+}
+
+/** Sizes that cannot work together. */
+export class WalOptionsError extends MillraceError {
+  readonly code = 'WAL_OPTIONS';
 }

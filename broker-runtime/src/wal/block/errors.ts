@@ -1,4 +1,4 @@
-import { CorruptionError, MillraceError } from '../../base/errors.ts';
+import { CorruptionError } from '../../base/errors.ts';
 
 /** Where damage stands: enough to find the bytes with `dd` and to say what is at stake. */
 export interface WalDamage {
@@ -24,14 +24,4 @@ export class WalCorruptionError extends CorruptionError {
     );
     this.damage = damage;
   }
-}
-
-/** The device belongs to another cluster, broker or stripe set, has another size, or the epoch is not newer. */
-export class WalMismatchError extends MillraceError {
-  readonly code = 'WAL_MISMATCH';
-}
-
-/** Sizes that cannot work together. */
-export class WalOptionsError extends MillraceError {
-  readonly code = 'WAL_OPTIONS';
 }

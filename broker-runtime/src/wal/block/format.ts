@@ -1,16 +1,12 @@
 import { DEVICE_BLOCK_BYTES, type BlockDevice } from '../../ports/block-device.ts';
 import type { Env } from '../../ports/env.ts';
+import { alignUp } from '../groups/slabs.ts';
+import { checkClusterId, LOG_ID_BYTES, type LogOwner } from '../log-owner.ts';
+import { WalMismatchError, WalOptionsError } from '../wal.ts';
 import type { SuperblockHome } from './checkpointer.ts';
-import { WalCorruptionError, WalMismatchError, WalOptionsError } from './errors.ts';
-import { LOG_ID_BYTES } from './group-layout.ts';
-import { alignUp, RING_START_BYTES } from './ring.ts';
-import { CLUSTER_ID_MAX_BYTES, readSuperblock, writeSuperblock, type Superblock } from './superblock.ts';
-
-/** Whose log it is. A device that names anybody else is refused. */
-export interface LogOwner {
-  readonly clusterId: string;
-  readonly nodeId: number;
-}
+import { WalCorruptionError } from './errors.ts';
+import { RING_START_BYTES } from './ring.ts';
+import { readSuperblock, writeSuperblock, type Superblock } from './superblock.ts';
 
 /** A superblock of a log that no broker has opened yet. */
 const NEVER_OPENED_EPOCH = 0;
@@ -30,13 +26,8 @@ export async function formatBlockWal(
   env: Env,
   old: 'kept' | 'given-up' = 'kept',
 ): Promise<boolean> {
-  const clusterIdBytes = new TextEncoder().encode(owner.clusterId).length;
-  if (devices.length === 0 || clusterIdBytes === 0 || clusterIdBytes > CLUSTER_ID_MAX_BYTES) {
-    throw new WalOptionsError(
-      `a log needs at least one device (got ${devices.length}) and a cluster id of 1 to ${CLUSTER_ID_MAX_BYTES} ` +
-        `bytes (got ${clusterIdBytes})`,
-    );
-  }
+  checkClusterId(owner.clusterId);
+  if (devices.length === 0) throw new WalOptionsError('a log needs at least one device, got none');
   const found = await Promise.all(devices.map((device) => readHome(device, env)));
   const homes = found.filter((home) => home !== undefined);
   for (const home of homes) checkOwner(home, owner);

@@ -1,7 +1,8 @@
 import type { Clock, Timer } from '../../ports/clock.ts';
+import type { GroupQueue } from '../groups/group-queue.ts';
+import type { Group } from '../groups/group.ts';
 import { WalClosedError } from '../wal.ts';
-import type { GroupQueue } from './group-queue.ts';
-import type { Group } from './group.ts';
+import { GROUP_HEADER_BYTES, writeGroupHeader } from './group-layout.ts';
 import type { MayAcknowledge } from './options.ts';
 import { Pacer, type WalBudget } from './pacer.ts';
 import { deviceOffset } from './ring.ts';
@@ -141,20 +142,13 @@ export class GroupWriter {
 
   /** Never rejects. */
   async #write(group: Group, lane: Lane): Promise<void> {
-    const { logId, nodeId, nodeEpoch, clock } = this.#options;
+    const { clock } = this.#options;
     const position = lane.ring.placeFor(group.sizeBytes);
     lane.ring.take(group.sequence, position, group.sizeBytes);
     lane.pacer.spend(clock.monotonicMs(), group.sizeBytes);
     lane.inFlight++;
     this.#pending.push(group);
-    const bytes = group.seal({
-      deviceIndex: this.#lanes.indexOf(lane),
-      logId,
-      nodeId,
-      nodeEpoch,
-      position,
-      ackedUpTo: this.#durableSequence,
-    });
+    const bytes = this.#seal(group, lane, position);
     try {
       await lane.device.write(deviceOffset(position, lane.ring.ringBytes), bytes);
       group.written = true;
@@ -167,6 +161,24 @@ export class GroupWriter {
     });
     this.pump();
     this.#onIdle?.();
+  }
+
+  #seal(group: Group, lane: Lane, position: number): Uint8Array {
+    const { logId, nodeId, nodeEpoch } = this.#options;
+    const { bytes, contentBytes, payloadCrc } = group.seal();
+    writeGroupHeader(bytes, {
+      deviceIndex: this.#lanes.indexOf(lane),
+      logId,
+      nodeId,
+      nodeEpoch,
+      sequence: group.sequence,
+      entryCount: group.entries.length,
+      position,
+      ackedUpTo: this.#durableSequence,
+      payloadBytes: contentBytes - GROUP_HEADER_BYTES,
+      payloadCrc,
+    });
+    return bytes;
   }
 
   #report(): void {

@@ -1,5 +1,10 @@
 import type { BlockDevice } from '../../ports/block-device.ts';
-import { checkSizes, memorySettingsOf, type MemoryOptions, type MemorySettings } from '../memory-settings.ts';
+import {
+  checkSizes,
+  memorySettingsOf,
+  type MemoryOptions,
+  type MemorySettings,
+} from '../groups/memory-settings.ts';
 import { GROUP_HEADER_BYTES } from './group-layout.ts';
 import { OPERATION_BYTES, type WalBudget } from './pacer.ts';
 import { ringBytesOf } from './ring.ts';

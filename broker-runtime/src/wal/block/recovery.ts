@@ -1,19 +1,14 @@
 import { CorruptionError, invariant } from '../../base/errors.ts';
 import type { BlockDevice } from '../../ports/block-device.ts';
 import type { Env } from '../../ports/env.ts';
-import type { WalEntry } from '../wal.ts';
 import { checkWriterIsGone, type WriterIsGone } from '../fence.ts';
+import { readEntries } from '../groups/entry-layout.ts';
+import type { LogOwner } from '../log-owner.ts';
+import type { RecoveredGroup, WalEntry } from '../wal.ts';
 import type { SuperblockHome } from './checkpointer.ts';
 import { WalCorruptionError, type WalDamage } from './errors.ts';
-import { readHomes, type LogOwner } from './format.ts';
-import { readEntries } from './group-layout.ts';
+import { readHomes } from './format.ts';
 import { DeviceScan, type ScannedGroup } from './scan.ts';
-
-/** A group as it was read back. Its memory is ordinary and belongs to whoever holds it. */
-export interface RecoveredGroup {
-  readonly sequence: number;
-  readonly entries: readonly WalEntry[];
-}
 
 /**
  * Opens a log for reading. `writer` proves that nobody writes to it any more: the medium is fenced before the

@@ -4,10 +4,6 @@ import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
 /** Two superblocks stand before the ring. */
 export const RING_START_BYTES = 2 * DEVICE_BLOCK_BYTES;
 
-export function alignUp(bytes: number): number {
-  return Math.ceil(bytes / DEVICE_BLOCK_BYTES) * DEVICE_BLOCK_BYTES;
-}
-
 export function ringBytesOf(capacityBytes: number): number {
   return capacityBytes - RING_START_BYTES;
 }

@@ -1,10 +1,11 @@
 import { crc32c } from '../../base/crc32c.ts';
 import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
+import { alignUp } from '../groups/slabs.ts';
 import type { SuperblockHome } from './checkpointer.ts';
 import { WalCorruptionError, type WalDamage } from './errors.ts';
 import { equalBytes } from './format.ts';
 import { GROUP_HEADER_BYTES, readGroupHeader, type GroupHeader } from './group-layout.ts';
-import { alignUp, deviceOffset, ringBytesOf } from './ring.ts';
+import { deviceOffset, ringBytesOf } from './ring.ts';
 
 /** Large enough that a volume reads at full throughput, small enough to be allocated for a failover. */
 const READ_BYTES = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { crc32c } from '../../base/crc32c.ts';
-import { WalMismatchError } from './errors.ts';
-import { LOG_ID_BYTES } from './group-layout.ts';
+import { LOG_ID_BYTES } from '../log-owner.ts';
+import { WalMismatchError } from '../wal.ts';
 
 /*
  * A superblock: who owns the device and where recovery begins. Two of them stand at device offsets 0 and 4096;
@@ -50,7 +50,6 @@ const VERSION = 1;
 const CRC_AT = 508;
 const FIELDS_BYTES = 512;
 const CLUSTER_ID_AT = 82;
-export const CLUSTER_ID_MAX_BYTES = 256;
 
 export function writeSuperblock(superblock: Superblock, into: Uint8Array): void {
   const writer = new ByteWriter(FIELDS_BYTES);

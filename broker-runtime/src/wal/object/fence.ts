@@ -1,8 +1,8 @@
 import { CorruptionError } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
-import { WalMismatchError } from '../block/errors.ts';
-import type { LogOwner } from '../block/format.ts';
 import type { RetryingStore } from '../conditional/retrying-store.ts';
+import { LOG_ID_BYTES, type LogOwner } from '../log-owner.ts';
+import { WalMismatchError } from '../wal.ts';
 import {
   checkStep,
   decodeFence,
@@ -13,7 +13,6 @@ import {
   type FenceRecord,
 } from './fence-record.ts';
 import { fenceKey } from './keys.ts';
-import { LOG_ID_BYTES } from './layout.ts';
 
 /** Losing a compare-and-swap this often in a row means two processes act as one node (P8). */
 const MAX_LOST_SWAPS = 8;

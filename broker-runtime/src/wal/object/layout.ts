@@ -1,12 +1,10 @@
 import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { crc32c } from '../../base/crc32c.ts';
 import { CorruptionError } from '../../base/errors.ts';
-import { CLUSTER_ID_MAX_BYTES } from '../block/superblock.ts';
-import { LOG_ID_BYTES, readEntries } from '../block/group-layout.ts';
 import { decoding } from '../conditional/entry.ts';
+import { readEntries } from '../groups/entry-layout.ts';
+import { LOG_ID_BYTES } from '../log-owner.ts';
 import type { WalEntry } from '../wal.ts';
-
-export { CLUSTER_ID_MAX_BYTES, LOG_ID_BYTES };
 
 /*
  * One group is one object, wal/<node>/<epoch>/<n>. All integers are big-endian. A test holds this table and the code
@@ -27,7 +25,7 @@ export { CLUSTER_ID_MAX_BYTES, LOG_ID_BYTES };
  *       52  uint32    payload CRC32C
  *       56            cluster id       UTF-8, L bytes
  *     56+L  uint32    head CRC32C      of everything before
- *     60+L            entries, as in a group of the block WAL (block/group-layout.ts)
+ *     60+L            entries          see groups/entry-layout.ts
  */
 const MAGIC = 0x4d52_574f;
 const VERSION = 1;

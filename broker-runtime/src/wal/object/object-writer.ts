@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../ports/clock.ts';
-import { WalMismatchError } from '../block/errors.ts';
-import type { GroupQueue } from '../block/group-queue.ts';
-import type { Group } from '../block/group.ts';
 import type { RetryingStore } from '../conditional/retrying-store.ts';
+import type { GroupQueue } from '../groups/group-queue.ts';
+import type { Group } from '../groups/group.ts';
+import { WalMismatchError } from '../wal.ts';
 import { FenceCheck } from './fence-check.ts';
 import type { FenceRecord } from './fence-record.ts';
 import { groupKey } from './keys.ts';
@@ -154,16 +154,16 @@ export class ObjectWriter {
 
   #seal(group: Group): Uint8Array {
     const { log, headBytes } = this.#options;
-    const { bytes, payloadCrc } = group.sealContent();
+    const { bytes, contentBytes, payloadCrc } = group.seal();
     const head = encodeHead(log, {
       sequence: group.sequence,
       entryCount: group.entries.length,
       ackedUpTo: this.#durableSequence,
-      payloadBytes: bytes.length - headBytes,
+      payloadBytes: contentBytes - headBytes,
       payloadCrc,
     });
     bytes.set(head);
-    return bytes;
+    return bytes.subarray(0, contentBytes);
   }
 
   /** The slot is taken: by an earlier try of ours whose answer was lost (P1), or by another process. */

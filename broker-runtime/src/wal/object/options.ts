@@ -1,4 +1,9 @@
-import { checkSizes, memorySettingsOf, type MemoryOptions, type MemorySettings } from '../memory-settings.ts';
+import {
+  checkSizes,
+  memorySettingsOf,
+  type MemoryOptions,
+  type MemorySettings,
+} from '../groups/memory-settings.ts';
 
 /*
  * What the default window costs. S3 Standard takes 0.005 USD for 1,000 puts and 0.0004 USD for 1,000 gets (us-east-1).

@@ -1,10 +1,9 @@
 import { CorruptionError, invariant } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
 import type { ObjectStore } from '../../ports/object-store.ts';
-import { WalMismatchError } from '../block/errors.ts';
-import type { LogOwner } from '../block/format.ts';
-import type { RecoveredGroup } from '../block/recovery.ts';
 import { RetryingStore } from '../conditional/retrying-store.ts';
+import type { LogOwner } from '../log-owner.ts';
+import { WalMismatchError, type RecoveredGroup } from '../wal.ts';
 import { checkFencedBy, fencing, WalFence, type FencedBy } from './fence.ts';
 import type { FenceRecord } from './fence-record.ts';
 import { epochPrefix, groupKey, parseGroupKey } from './keys.ts';

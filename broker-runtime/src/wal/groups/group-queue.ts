@@ -1,11 +1,10 @@
 import { EntryTooLargeError } from '../wal.ts';
-import { ENTRY_HEADER_BYTES } from './group-layout.ts';
+import { ENTRY_HEADER_BYTES } from './entry-layout.ts';
 import { Group } from './group.ts';
-import { alignUp } from './ring.ts';
-import type { SlabPool } from './slabs.ts';
+import { alignUp, type SlabPool } from './slabs.ts';
 
 /**
- * Groups on their way to the device, oldest first. The last one is still being filled: it takes entries until the
+ * Groups on their way to the medium, oldest first. The last one is still being filled: it takes entries until the
  * writer has a slot for it or it holds `groupBytes`. So an idle WAL writes small groups at once and a busy one
  * fills them by itself, without a timer (measured: a window of 1 ms costs 0.5 ms at the median).
  */

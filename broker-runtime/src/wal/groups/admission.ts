@@ -1,8 +1,8 @@
 import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { AdmissionExpiredError, type Patience } from '../wal.ts';
-import { ENTRY_HEADER_BYTES } from './group-layout.ts';
-import { alignUp } from './ring.ts';
+import { ENTRY_HEADER_BYTES } from './entry-layout.ts';
+import { alignUp } from './slabs.ts';
 
 interface Waiter {
   readonly bytes: number;

@@ -1,9 +1,9 @@
-import type { Clock } from '../ports/clock.ts';
-import { Admission, worstCaseBytes } from './block/admission.ts';
-import { GroupQueue } from './block/group-queue.ts';
-import { SlabPool } from './block/slabs.ts';
+import type { Clock } from '../../ports/clock.ts';
+import { Admission, worstCaseBytes } from './admission.ts';
+import { GroupQueue } from './group-queue.ts';
+import { SlabPool } from './slabs.ts';
 import type { MemorySettings } from './memory-settings.ts';
-import { EntryTooLargeError, type Patience } from './wal.ts';
+import { EntryTooLargeError, type Patience } from '../wal.ts';
 
 export interface GroupMemoryOptions {
   readonly settings: MemorySettings;

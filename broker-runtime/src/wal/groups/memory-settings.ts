@@ -1,7 +1,7 @@
-import { DEVICE_BLOCK_BYTES } from '../ports/block-device.ts';
-import { WalOptionsError } from './block/errors.ts';
-import { ENTRY_HEADER_BYTES } from './block/group-layout.ts';
-import { alignUp } from './block/ring.ts';
+import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
+import { WalOptionsError } from '../wal.ts';
+import { ENTRY_HEADER_BYTES } from './entry-layout.ts';
+import { alignUp } from './slabs.ts';
 
 /** What may be said about the memory of either kind of WAL. */
 export interface MemoryOptions {

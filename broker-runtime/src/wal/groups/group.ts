@@ -1,23 +1,16 @@
 import { crc32c, extendCrc32c } from '../../base/crc32c.ts';
 import { invariant } from '../../base/errors.ts';
 import type { WalEntry, WalGroup } from '../wal.ts';
-import {
-  ENTRY_HEADER_BYTES,
-  GROUP_HEADER_BYTES,
-  writeEntryHeader,
-  writeGroupHeader,
-} from './group-layout.ts';
-import { alignUp } from './ring.ts';
-import type { Slab, SlabPool } from './slabs.ts';
+import { ENTRY_HEADER_BYTES, writeEntryHeader } from './entry-layout.ts';
+import { alignUp, type Slab, type SlabPool } from './slabs.ts';
 
-/** What a header says about the moment of writing, as against what the group knows itself. */
-export interface WriteStamp {
-  readonly deviceIndex: number;
-  readonly logId: Uint8Array;
-  readonly nodeId: number;
-  readonly nodeEpoch: number;
-  readonly position: number;
-  readonly ackedUpTo: number;
+/** A group that takes no more entries, on its way to the medium. */
+export interface SealedGroup {
+  /** From the head, which the medium fills, to the end of the block in which the last entry ends. */
+  readonly bytes: Uint8Array;
+  /** Of head and entries, without the padding. */
+  readonly contentBytes: number;
+  readonly payloadCrc: number;
 }
 
 /** A group in memory. Always the last one of its slab while it is filled. */
@@ -25,7 +18,7 @@ export class Group implements WalGroup {
   readonly sequence: number;
   readonly entries: WalEntry[] = [];
   readonly durable: Promise<void>;
-  /** The device has it; set by the writer, which acknowledges in order. */
+  /** The medium has it; set by the writer, which acknowledges in order. */
   written = false;
   readonly #settle: { resolve: () => void; reject: (error: Error) => void };
   readonly #pool: SlabPool;
@@ -100,26 +93,16 @@ export class Group implements WalGroup {
     this.#slab.cursor = alignUp(end);
   }
 
-  /** Completes the bytes on the way to the device: header in front, zeros behind. */
-  seal(stamp: WriteStamp): Uint8Array {
-    const { bytes: memory, view } = this.#slab;
-    const payloadAt = this.#start + GROUP_HEADER_BYTES;
+  seal(): SealedGroup {
+    const { bytes: memory } = this.#slab;
     const paddedEnd = alignUp(this.#end);
-    writeGroupHeader(memory, view, this.#start, {
-      ...stamp,
-      sequence: this.sequence,
-      entryCount: this.entries.length,
-      payloadBytes: this.#end - payloadAt,
-      payloadCrc: this.#finishCrc(),
-    });
-    // The slab was used before: what another group left there does not go to the device again.
+    // The slab was used before: what another group left there does not go to the medium again.
     memory.fill(0, this.#end, paddedEnd);
-    return memory.subarray(this.#start, paddedEnd);
-  }
-
-  /** Head and entries, without padding, for a medium that has a header of its own: it fills the head. */
-  sealContent(): { readonly bytes: Uint8Array; readonly payloadCrc: number } {
-    return { bytes: this.#slab.bytes.subarray(this.#start, this.#end), payloadCrc: this.#finishCrc() };
+    return {
+      bytes: memory.subarray(this.#start, paddedEnd),
+      contentBytes: this.contentBytes,
+      payloadCrc: crc32c(memory.subarray(this.#checkedEnd, this.#end), this.#payloadCrc),
+    };
   }
 
   acknowledge(): void {
@@ -127,7 +110,7 @@ export class Group implements WalGroup {
     this.release();
   }
 
-  /** The memory stays held: the device may still be reading it. */
+  /** The memory stays held: the medium may still be reading it. */
   fail(error: Error): void {
     this.#settle.reject(error);
   }
@@ -145,9 +128,5 @@ export class Group implements WalGroup {
       sequence: this.sequence,
     });
     if (this.#references === 0) this.#pool.release(this.#slab, this.entries.length);
-  }
-
-  #finishCrc(): number {
-    return crc32c(this.#slab.bytes.subarray(this.#checkedEnd, this.#end), this.#payloadCrc);
   }
 }

@@ -1,4 +1,10 @@
 import { invariant } from '../../base/errors.ts';
+import { DEVICE_BLOCK_BYTES } from '../../ports/block-device.ts';
+
+/** Groups begin on a block, in memory as on a device, so that what is written is what is held. */
+export function alignUp(bytes: number): number {
+  return Math.ceil(bytes / DEVICE_BLOCK_BYTES) * DEVICE_BLOCK_BYTES;
+}
 
 /** A large piece of device memory from which groups are carved, front to back. */
 export class Slab {

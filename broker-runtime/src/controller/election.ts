@@ -2,16 +2,13 @@ import { backoffMs } from '../base/backoff.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Moment } from '../ports/clock.ts';
 import type { Env } from '../ports/env.ts';
-import { ObjectStoreError } from '../ports/object-store.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { timingOf } from './election-options.ts';
 import type { ElectionOptions, ElectionTiming } from './election-options.ts';
-import { LEASE_KEY, LeaseMalformedError } from './lease-body.ts';
-import type { LeaseOwner } from './lease-body.ts';
-import { type ClaimOutcome, LeaseClaim, LeaseVanishedError, readLease } from './lease.ts';
-import { LeasePace } from './lease-pace.ts';
-import type { StoredLease } from './lease.ts';
+import { LEASE_RETRY, LeaseRequests } from './lease-requests.ts';
+import { LeaseVanishedError } from './lease.ts';
+import type { LeaseClaim, StoredLease } from './lease.ts';
 import { LeaseTerm, TermEndedError } from './term.ts';
 import type { Term } from './term.ts';
 
@@ -23,10 +20,6 @@ export type ElectionState = 'follower' | 'candidate' | 'leader';
 
 /** Unsure writes in a row before a candidate looks at the lease again. */
 const MAX_CLAIM_WRITES = 8;
-/** A lease that cannot be given back just expires. */
-const MAX_RELEASE_WRITES = 3;
-/** Between requests that the store did not answer; far below a ttl, so that a renewal gets many chances. */
-const RETRY = { firstMs: 20, maxMs: 500 };
 /** Who failed to serve lets others try first: in ttls. */
 const PENALTY_TTLS = { first: 1, max: 10 };
 /** Others look at the lease twice in a ttl: who steps aside has given each of them several chances by then. */
@@ -51,36 +44,25 @@ interface Won {
  */
 export class Election {
   readonly #env: Env;
-  readonly #store: ObjectStore;
   readonly #options: ElectionOptions;
   readonly #timing: ElectionTiming;
-  readonly #me: LeaseOwner;
   readonly #watch: ClockWatch;
-  readonly #pace: LeasePace;
+  readonly #lease: LeaseRequests;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #state: ElectionState = 'follower';
   #term: LeaseTerm | undefined;
   #wake = new AbortController();
-  /** Of all leases seen: an epoch is not given twice even when the object was deleted meanwhile (I22). */
-  #highestEpoch = 0;
   /** Terms in a row that ended before anything was served. */
   #failures = 0;
 
   /** @throws {ElectionOptionsError} */
   constructor(env: Env, store: ObjectStore, options: ElectionOptions) {
     this.#env = env;
-    this.#store = store;
     this.#options = options;
     this.#timing = timingOf(options);
-    this.#pace = new LeasePace(this.#timing);
-    this.#me = {
-      id: options.ownerId ?? null,
-      incarnation: env.random.uuid(),
-      host: options.host,
-      port: options.port,
-    };
     this.#watch = new ClockWatch(env.clock);
+    this.#lease = new LeaseRequests(env, store, options, this.#timing, () => this.#watch.now());
   }
 
   get state(): ElectionState {
@@ -118,7 +100,7 @@ export class Election {
    * @throws {LeaseMalformedError}
    */
   async currentLeader(): Promise<{ host: string; port: number; epoch: number } | undefined> {
-    const stored = await this.#look();
+    const stored = await this.#lease.look();
     if (stored === undefined || stored.body.released) return undefined;
     const { owner, epoch } = stored.body;
     return { host: owner.host, port: owner.port, epoch };
@@ -130,12 +112,12 @@ export class Election {
         const won = await this.#win();
         if (won === undefined) return;
         if (this.#isStopping()) {
-          await this.#release(won.claim, won.epoch);
+          await this.#lease.release(won.claim, won.epoch);
           return;
         }
         const ended = await this.#lead(won, onElected, onLost);
         this.#state = 'follower';
-        if (ended.why === 'unheard') await this.#pause(ASIDE_TTLS * this.#pace.ttlMs);
+        if (ended.why === 'unheard') await this.#pause(ASIDE_TTLS * this.#lease.ttlMs);
         if (ended.why !== 'failed' && ended.why !== 'superseded') continue;
         const { ttlMs } = this.#timing;
         const penalty = { firstMs: PENALTY_TTLS.first * ttlMs, maxMs: PENALTY_TTLS.max * ttlMs };
@@ -155,9 +137,9 @@ export class Election {
     let seen: { readonly etag: string | undefined; readonly sinceMs: number } | undefined;
     let repeat = 0;
     while (!this.#isStopping()) {
-      const look = await this.#tryLook();
+      const look = await this.#lease.tryLook();
       if (look === 'unavailable') {
-        await this.#pause(backoffMs(repeat++, RETRY, random));
+        await this.#pause(backoffMs(repeat++, LEASE_RETRY, random));
         continue;
       }
       repeat = 0;
@@ -166,7 +148,7 @@ export class Election {
       if (seen === undefined || seen.etag !== stored?.etag) {
         seen = { etag: stored?.etag, sinceMs: clock.monotonicMs() };
       }
-      if (!this.#isFree(stored)) {
+      if (!this.#lease.isFree(stored)) {
         const leftMs = seen.sinceMs + (stored?.body.ttlMs ?? 0) - clock.monotonicMs();
         if (leftMs > 0) {
           await this.#pause(Math.min(leftMs, pollMs), true);
@@ -180,41 +162,31 @@ export class Election {
     return undefined;
   }
 
-  /** Nobody needs to be waited for: nobody has it, or its holder is this process, or one that is gone for certain. */
-  #isFree(stored: StoredLease | undefined): boolean {
-    if (stored === undefined || stored.body.released) return true;
-    const { id, incarnation } = stored.body.owner;
-    // Ours: a write whose answer was lost has landed. Same id: the caller holds the exclusive lock on it.
-    return incarnation === this.#me.incarnation || (id !== null && id === this.#me.id);
-  }
-
   async #claim(stored: StoredLease | undefined): Promise<Won | undefined> {
     if (this.#isStopping()) return undefined;
     this.#state = 'candidate';
-    const epoch = Math.max(this.#highestEpoch, this.#options.epochSeen?.() ?? 0) + 1;
-    const claim = new LeaseClaim(this.#env, this.#store, this.#me, () => this.#watch.now(), stored);
+    const epoch = this.#lease.nextEpoch;
+    const claim = this.#lease.claim(stored);
     for (let n = 0; n < MAX_CLAIM_WRITES && !this.#isStopping(); n++) {
-      const { answer, ttlMs } = await this.#write(claim, epoch);
-      if (answer.outcome === 'committed') {
-        this.#highestEpoch = epoch;
-        return { claim, epoch, sentAt: answer.sentAt, ttlMs };
-      }
+      const { answer, ttlMs } = await this.#lease.write(claim, epoch);
+      if (answer.outcome === 'committed') return { claim, epoch, sentAt: answer.sentAt, ttlMs };
       if (answer.outcome === 'lost') break;
-      await this.#pause(backoffMs(n, RETRY, this.#env.random));
+      await this.#pause(backoffMs(n, LEASE_RETRY, this.#env.random));
     }
     this.#state = 'follower';
     // Stopped while it was not sure whether the lease is ours: give it back if it is.
-    if (this.#isStopping()) await this.#release(claim, epoch);
+    if (this.#isStopping()) await this.#lease.release(claim, epoch);
     return undefined;
   }
 
   async #lead(won: Won, onElected: OnElected, onLost: OnLost): Promise<TermEndedError> {
     const { clock, events } = this.#env;
     const { claim, epoch, sentAt, ttlMs } = won;
+    const { host, port } = this.#options;
     const term = new LeaseTerm(clock, this.#watch, epoch, ttlMs - this.#timing.marginMs, sentAt);
     this.#state = 'leader';
     this.#term = term;
-    events.info('election.elected', { epoch, host: this.#me.host, port: this.#me.port });
+    events.info('election.elected', { epoch, host, port });
     const serving = this.#serve(term, onElected);
     const renewing = this.#renew(term, claim, sentAt);
     const ended = await term.ended;
@@ -227,7 +199,7 @@ export class Election {
     await serving;
     await renewing;
     this.#term = undefined;
-    if (ended.why !== 'rejected') await this.#release(claim, epoch);
+    if (ended.why !== 'rejected') await this.#lease.release(claim, epoch);
     return ended;
   }
 
@@ -250,7 +222,7 @@ export class Election {
       await pauseUntil(term.signal, (signal) => clock.sleep(dueMs - clock.monotonicMs(), signal));
       if (term.signal.aborted) return;
       try {
-        const { answer, ttlMs } = await this.#write(claim, term.epoch);
+        const { answer, ttlMs } = await this.#lease.write(claim, term.epoch);
         if (answer.outcome === 'committed') {
           term.renewed(answer.sentAt, ttlMs - this.#timing.marginMs);
           dueMs = answer.sentAt.monotonicMs + renewMs;
@@ -260,7 +232,7 @@ export class Election {
           const winner = `${owner.host}:${owner.port} with epoch ${epoch}`;
           term.finish(new TermEndedError('rejected', `the lease was taken by ${winner}`));
         } else {
-          dueMs = clock.monotonicMs() + backoffMs(repeat++, RETRY, random);
+          dueMs = clock.monotonicMs() + backoffMs(repeat++, LEASE_RETRY, random);
         }
       } catch (error) {
         const why = error instanceof LeaseVanishedError ? 'rejected' : 'failed';
@@ -269,66 +241,8 @@ export class Election {
     }
   }
 
-  async #release(claim: LeaseClaim, epoch: number): Promise<void> {
-    const { clock, random, events } = this.#env;
-    try {
-      for (let n = 0; n < MAX_RELEASE_WRITES; n++) {
-        if (n > 0) await clock.sleep(backoffMs(n, RETRY, random));
-        const { outcome } = await claim.write(this.#terms(epoch, true, this.#timing.ttlMs));
-        if (outcome !== 'unsure') return;
-      }
-      events.warn('election.not-released', { epoch, cause: 'the object store does not answer' });
-    } catch (error) {
-      events.warn('election.not-released', { epoch, cause: messageOf(error) });
-    }
-  }
-
   #isStopping(): boolean {
     return this.#stopping.signal.aborted;
-  }
-
-  /** One write of a lease that is held, for as long as the store's pace asks for. */
-  async #write(
-    claim: LeaseClaim,
-    epoch: number,
-  ): Promise<{ readonly answer: ClaimOutcome; readonly ttlMs: number }> {
-    const { clock } = this.#env;
-    const { ttlMs } = this.#pace;
-    const startedMs = clock.monotonicMs();
-    const answer = await claim.write(this.#terms(epoch, false, ttlMs));
-    this.#pace.answered(clock.monotonicMs() - startedMs);
-    return { answer, ttlMs };
-  }
-
-  #terms(epoch: number, released: boolean, ttlMs: number): Parameters<LeaseClaim['write']>[0] {
-    return { clusterId: this.#options.clusterId?.() ?? null, epoch, ttlMs, released };
-  }
-
-  async #tryLook(): Promise<{ readonly stored: StoredLease | undefined } | 'unavailable'> {
-    const { clock } = this.#env;
-    const startedMs = clock.monotonicMs();
-    try {
-      const stored = await this.#look();
-      this.#pace.answered(clock.monotonicMs() - startedMs);
-      return { stored };
-    } catch (error) {
-      if (error instanceof ObjectStoreError && error.code === 'UNAVAILABLE') return 'unavailable';
-      throw error;
-    }
-  }
-
-  async #look(): Promise<StoredLease | undefined> {
-    const stored = await readLease(this.#env, this.#store);
-    if (stored === undefined) return undefined;
-    const ours = this.#options.clusterId?.();
-    const { clusterId: theirs, epoch } = stored.body;
-    if (ours !== undefined && theirs !== null && theirs !== ours) {
-      throw new LeaseMalformedError(
-        `${LEASE_KEY} belongs to cluster ${theirs}, this process to ${ours}: give each cluster a bucket of its own`,
-      );
-    }
-    this.#highestEpoch = Math.max(this.#highestEpoch, epoch);
-    return stored;
   }
 
   /** Ends early when the election is stopped; `wakeable`: also when somebody hints that the lease is free. */

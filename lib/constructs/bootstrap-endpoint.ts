@@ -13,7 +13,7 @@ export interface BootstrapEndpointProps {
   readonly targets: readonly AutoScalingGroup[];
   readonly brokers: SecurityGroup;
   readonly port: number;
-  /** IPv4 ranges. */
+  /** IPv4 ranges, for the load balancer; `brokers` opens itself to them. */
   readonly clients: readonly string[];
   readonly zone: IHostedZone;
   readonly domain: string;
@@ -25,7 +25,7 @@ export interface BootstrapEndpointProps {
  *
  *   cross-zone     on: a client may resolve the address of a zone that has no broker at the moment
  *   client IP      not preserved: a broker that is its own client would be answered past the balancer
- *   idle timeout   350 s, fixed for TCP flows, below Kafka's connections.max.idle.ms of 9 to 10 minutes; a bootstrap connection
+ *   idle timeout   350 s, the balancer's own, below Kafka's connections.max.idle.ms of 9 to 10 minutes; a bootstrap connection
  *                  that is cut is opened again by clients without an error
  */
 export class BootstrapEndpoint extends Construct {

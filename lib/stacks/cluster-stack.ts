@@ -1,5 +1,5 @@
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
-import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { Peer, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import { HostedZone, type IHostedZone, PrivateHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { Construct } from 'constructs';
 import { acknowledgeWildcards, partitionInFindings } from '../constructs/acknowledge.ts';
@@ -58,6 +58,10 @@ export class ClusterStack extends Stack {
       description: `Brokers of the Millrace cluster ${name}`,
     });
     brokers.addIngressRule(brokers, Port.tcp(INTERNAL_PORT), 'between brokers');
+    // The load balancer answers the first question alone: after that clients connect to each broker by its own name.
+    for (const range of clients.allowedCidrs) {
+      brokers.addIngressRule(Peer.ipv4(range), Port.tcp(clients.port), 'Kafka clients');
+    }
     const config: InstanceConfig = {
       cluster: name,
       region: this.region,

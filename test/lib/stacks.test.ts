@@ -214,10 +214,26 @@ describe('the brokers', () => {
     }
   });
 
-  test('are reached by clients of the given ranges alone, through one name', () => {
-    prod.cluster.hasResourceProperties('AWS::EC2::SecurityGroup', {
-      SecurityGroupIngress: [Match.objectLike({ CidrIp: '10.60.0.0/16', FromPort: 9092 })],
-    });
+  // bootstrap-only: a client that gets its first answer and then reaches no broker.
+  test.each(['Clients of the Millrace cluster prod', 'Brokers of the Millrace cluster prod'])(
+    'are reached by clients of the given ranges alone, at the load balancer and by their own names: %s',
+    (GroupDescription) => {
+      prod.cluster.hasResourceProperties('AWS::EC2::SecurityGroup', {
+        GroupDescription,
+        SecurityGroupIngress: [
+          {
+            CidrIp: '10.60.0.0/16',
+            FromPort: 9092,
+            ToPort: 9092,
+            IpProtocol: 'tcp',
+            Description: 'Kafka clients',
+          },
+        ],
+      });
+    },
+  );
+
+  test('have one name to begin with', () => {
     prod.cluster.hasResourceProperties('AWS::Route53::RecordSet', {
       Name: 'prod.millrace.internal.',
       Type: 'A',

@@ -3,8 +3,8 @@ import { CfnExperimentTemplate } from 'aws-cdk-lib/aws-fis';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { acknowledgeWildcards, partitionInFindings } from '../constructs/acknowledge.ts';
-import type { ResolvedEnvironment } from '../environment/resolve.ts';
-import { CLUSTER_TAG } from '../instance-contract.ts';
+import { type ResolvedEnvironment, slotsOf } from '../environment/resolve.ts';
+import { CLUSTER_TAG, NODE_ID_TAG } from '../instance-contract.ts';
 import { stopAlarmName } from './observability-stack.ts';
 
 export interface DrillsStackProps extends StackProps {
@@ -19,6 +19,8 @@ interface Experiment {
     readonly key: string;
     readonly resourceType: string;
     readonly zone?: string;
+    /** The volume of this slot. */
+    readonly nodeId?: number;
     readonly count: string;
   };
   readonly parameters?: Readonly<Record<string, string>>;
@@ -32,7 +34,7 @@ export class DrillsStack extends Stack {
   constructor(scope: Construct, id: string, props: DrillsStackProps) {
     super(scope, id, props);
     const { environment } = props;
-    const { name, zones } = environment;
+    const { name } = environment;
     const ofCluster = { StringEquals: { [`aws:ResourceTag/${CLUSTER_TAG}`]: name } };
     const arn = (service: string, resource: string): string =>
       `arn:${this.partition}:${service}:${this.region}:${this.account}:${resource}`;
@@ -55,15 +57,25 @@ export class DrillsStack extends Stack {
       }),
     );
     role.addToPolicy(
-      new PolicyStatement({ actions: ['ec2:DescribeInstances', 'ec2:DescribeVolumes'], resources: ['*'] }),
+      new PolicyStatement({
+        // Volumes are found by tag through the tagging API (FIS: aws:ebs:pause-volume-io).
+        actions: ['ec2:DescribeInstances', 'ec2:DescribeVolumes', 'tag:GetResources'],
+        resources: ['*'],
+      }),
     );
     const byTag = 'FIS acts on what carries the cluster’s tag, which the condition says.';
     acknowledgeWildcards(role, {
-      'Resource::*': 'Describe calls know no resources (IAM: EC2 actions).',
+      'Resource::*': 'Calls that describe and find know no resources (IAM: EC2 actions, tagging actions).',
       [`Resource::arn:${partitionInFindings(this)}:ec2:${this.region}:${this.account}:instance/*`]: byTag,
       [`Resource::arn:${partitionInFindings(this)}:ec2:${this.region}:${this.account}:volume/*`]: byTag,
     });
-    for (const experiment of experimentsOf(environment, zones)) {
+    for (const experiment of experimentsOf(environment)) {
+      const { key, resourceType, count, zone, nodeId } = experiment.target;
+      const filters = [
+        // Instances that ended some minutes ago are still described (FIS: targets); spot instances take no filters.
+        ...(resourceType === 'aws:ec2:instance' ? [{ path: 'State.Name', values: ['running'] }] : []),
+        ...(zone === undefined ? [] : [{ path: 'Placement.AvailabilityZone', values: [zone] }]),
+      ];
       new CfnExperimentTemplate(this, experiment.id, {
         description: experiment.description,
         roleArn: role.roleArn,
@@ -71,20 +83,22 @@ export class DrillsStack extends Stack {
           { source: 'aws:cloudwatch:alarm', value: arn('cloudwatch', `alarm:${stopAlarmName(environment)}`) },
         ],
         targets: {
-          [experiment.target.key]: {
-            resourceType: experiment.target.resourceType,
-            selectionMode: experiment.target.count,
-            resourceTags: { [CLUSTER_TAG]: name },
-            ...(experiment.target.zone === undefined
-              ? {}
-              : { filters: [{ path: 'Placement.AvailabilityZone', values: [experiment.target.zone] }] }),
+          [key]: {
+            resourceType,
+            selectionMode: count,
+            // All of them have to be there (FIS: targets).
+            resourceTags: {
+              [CLUSTER_TAG]: name,
+              ...(nodeId === undefined ? {} : { [NODE_ID_TAG]: String(nodeId) }),
+            },
+            ...(filters.length === 0 ? {} : { filters }),
           },
         },
         actions: {
           break: {
             actionId: experiment.actionId,
             parameters: experiment.parameters ?? {},
-            targets: { [experiment.target.key]: experiment.target.key },
+            targets: { [key]: key },
           },
         },
         tags: { Name: `millrace-${name}-${experiment.id}`, [CLUSTER_TAG]: name },
@@ -93,7 +107,8 @@ export class DrillsStack extends Stack {
   }
 }
 
-function experimentsOf({ wal, instances }: ResolvedEnvironment, zones: readonly string[]): Experiment[] {
+function experimentsOf(environment: ResolvedEnvironment): Experiment[] {
+  const { wal, instances, zones } = environment;
   const instance = { key: 'Instances', resourceType: 'aws:ec2:instance', count: 'COUNT(1)' };
   const all: Experiment[] = [
     {
@@ -119,13 +134,16 @@ function experimentsOf({ wal, instances }: ResolvedEnvironment, zones: readonly 
     });
   }
   if (wal.kind === 'block-shared') {
-    all.push({
-      id: 'PauseVolume',
-      description: 'Pauses the I/O of one WAL volume for a minute',
-      actionId: 'aws:ebs:pause-volume-io',
-      target: { key: 'Volumes', resourceType: 'aws:ec2:ebs-volume', count: 'COUNT(1)' },
-      parameters: { duration: 'PT1M' },
-    });
+    all.push(
+      // By slot: the disks that instances boot from have the cluster's tag, too.
+      ...slotsOf(environment).map(({ nodeId, zone }) => ({
+        id: `PauseVolume${nodeId}`,
+        description: `Pauses the I/O of node ${nodeId}'s WAL volume in ${zone} for a minute`,
+        actionId: 'aws:ebs:pause-volume-io',
+        target: { key: 'Volumes', resourceType: 'aws:ec2:ebs-volume', nodeId, count: 'COUNT(1)' },
+        parameters: { duration: 'PT1M' },
+      })),
+    );
   }
   return all;
 }

@@ -316,12 +316,54 @@ describe('around them', () => {
 
   test('no experiment is without a condition that stops it', () => {
     const experiments = Object.values(prod.drills.findResources('AWS::FIS::ExperimentTemplate') as Resources);
-    expect(experiments.length).toBe(6);
+    expect(experiments.length).toBe(11);
     for (const { Properties } of experiments) {
       expect(Properties['StopConditions']).toEqual([
         expect.objectContaining({ Source: 'aws:cloudwatch:alarm' }),
       ]);
     }
+  });
+});
+
+test('an experiment that ends instances finds those that run: EC2 describes others for a while', () => {
+  const running = { Path: 'State.Name', Values: ['running'] };
+  prod.drills.hasResourceProperties('AWS::FIS::ExperimentTemplate', {
+    Description: 'Terminates one broker; its neighbour takes over',
+    Targets: { Instances: Match.objectLike({ Filters: [running] }) },
+  });
+  prod.drills.hasResourceProperties('AWS::FIS::ExperimentTemplate', {
+    Description: 'Terminates every broker of us-east-1b',
+    Targets: {
+      Instances: Match.objectLike({
+        Filters: [running, { Path: 'Placement.AvailabilityZone', Values: ['us-east-1b'] }],
+      }),
+    },
+  });
+});
+
+describe('an experiment that pauses a volume', () => {
+  // wrong-target: instances' own disks have the cluster's tag as well.
+  test('is there for each slot, and finds the volume of that slot and no disk of an instance', () => {
+    const experiments = Object.values(prod.drills.findResources('AWS::FIS::ExperimentTemplate') as Resources);
+    const targets = experiments.flatMap(
+      ({ Properties }) => (Properties['Targets'] as { Volumes?: { ResourceTags: object } }).Volumes ?? [],
+    );
+    expect(targets.map(({ ResourceTags }) => ResourceTags)).toEqual(
+      ['1', '2', '101', '102', '201', '202'].map((nodeId) => ({
+        'millrace:cluster': 'prod',
+        'millrace:node-id': nodeId,
+      })),
+    );
+  });
+
+  test('may look for it by tag, which FIS does through another API', () => {
+    prod.drills.hasResourceProperties('AWS::IAM::Policy', {
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          Match.objectLike({ Action: Match.arrayWith(['tag:GetResources']), Resource: '*' }),
+        ]),
+      },
+    });
   });
 });
 

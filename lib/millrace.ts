@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Tags, Validations } from 'aws-cdk-lib';
+import { ManagedPolicy, PermissionsBoundary } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { Environment } from './environment/environment.ts';
 import { type ResolvedEnvironment, resolveEnvironment } from './environment/resolve.ts';
@@ -87,6 +88,13 @@ export class Millrace extends Construct {
     this.cluster.addStackDependency(this.storage, 'brokers need bucket and volumes');
     this.drills.addStackDependency(this.observability, 'experiments stop on its alarm');
     for (const [key, value] of Object.entries(environment.tags)) Tags.of(this).add(key, value);
+    const { permissionsBoundaryArn } = environment;
+    if (permissionsBoundaryArn !== undefined) {
+      // Every role: where a boundary is demanded, the deployment of a single one without it is refused.
+      PermissionsBoundary.of(this).apply(
+        ManagedPolicy.fromManagedPolicyArn(this.cluster, 'Boundary', permissionsBoundaryArn),
+      );
+    }
     Validations.of(this).acknowledge({
       id: 'CloudFormation-Validate::W3010',
       reason: 'A slot belongs to a zone, and its volume cannot leave it: the environment names them.',

@@ -42,9 +42,6 @@ export class ClusterStack extends Stack {
       secretArns: [clients.tls, environment.peerTls].flatMap((one) =>
         one === undefined ? [] : [one.secretArn],
       ),
-      ...(environment.permissionsBoundaryArn === undefined
-        ? {}
-        : { permissionsBoundaryArn: environment.permissionsBoundaryArn }),
     });
     StreamBucket.fromBucketName(this, 'Streams', data.bucketName).grantBroker(role);
     acknowledgeWildcards(role, {

@@ -374,6 +374,19 @@ describe('all stacks', () => {
     }
   });
 
+  test('bound-one-role-only: a permissions boundary is on every role, of replication and drills too', () => {
+    const { prod: example } = environments;
+    if (example === undefined) throw new Error('no such example');
+    const permissionsBoundaryArn = 'arn:aws:iam::333333333333:policy/boundary';
+    const bound = stacksOf({ ...example, name: 'bound', permissionsBoundaryArn });
+    const roles = [bound.storage, bound.cluster, bound.drills].map((template) =>
+      Object.values(template.findResources('AWS::IAM::Role') as Resources).map(
+        ({ Properties }) => Properties['PermissionsBoundary'],
+      ),
+    );
+    expect(roles).toEqual([[permissionsBoundaryArn], [permissionsBoundaryArn], [permissionsBoundaryArn]]);
+  });
+
   test('the same environment gives the same templates, byte for byte', () => {
     expect(stacksOf(environments['prod']).all()).toEqual(prod.all());
   });

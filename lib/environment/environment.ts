@@ -147,7 +147,7 @@ export interface ClientOptions {
 export interface TlsOptions {
   /**
    * A secret of AWS Secrets Manager in the same region: JSON with the PEM texts `certificate` (for the domain and all names one
-   * level below it), `privateKey` and `clientAuthorities`. A new version is used by brokers that start after it.
+   * level below it), `privateKey` and `clientAuthorities`. Brokers take a new version within ten minutes.
    */
   readonly secretArn: string;
   /** `required`: only clients with a certificate of the secret's authorities get in. @default 'required' */

@@ -8,7 +8,7 @@ export interface Limit {
   readonly source: string;
 }
 
-/** What AWS and the kit allow. One table feeds the validator, the page docs/environments.md and the cost model. */
+/** What AWS and the kit allow. One table feeds the validator, the page docs/kit.md and the cost model. */
 export const LIMITS = {
   zones: { min: 3, max: 6, unit: 'zones', source: 'kit: a cluster spans three zones' },
   // Every instance of a zone attaches every volume of the zone ahead of time, and a volume has 16 attachments.

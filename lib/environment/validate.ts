@@ -3,6 +3,7 @@ import { checkData } from './checks/data.ts';
 import { checkNetwork } from './checks/network.ts';
 import { checkPlace } from './checks/place.ts';
 import { checkProd } from './checks/prod.ts';
+import { checkShape } from './checks/shape.ts';
 import { checkInstances, checkScaling, checkWal } from './checks/sizes.ts';
 import type { Environment } from './environment.ts';
 
@@ -48,6 +49,8 @@ export function problemsOf(environment: Environment): Problem[] {
     if (!pattern.test(value)) report(code, path, value, allowed, fix);
   };
   const checks = { environment, report, within, matches };
+  checkShape(checks);
+  if (found.length > 0) return found;
   checkPlace(checks);
   checkInstances(checks);
   checkWal(checks);

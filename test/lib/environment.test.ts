@@ -44,6 +44,7 @@ describe('an environment', () => {
 
   test.each<[code: string, path: string, wrong: Partial<Environment>]>([
     ['Name', 'name', { name: 'My Cluster' }],
+    ['Name', 'name', { name: 'try-' }],
     ['Account', 'account', { account: '1234' }],
     ['Region', 'region', { region: 'frankfurt', zones: ['frankfurta', 'frankfurtb', 'frankfurtc'] }],
     ['ZoneCount', 'zones', { zones: ['eu-central-1a', 'eu-central-1b'] }],
@@ -87,7 +88,31 @@ describe('an environment', () => {
         },
       },
     ],
+    ['Cidr', 'network.cidr', { network: { cidr: '10.60.1.0/16' } }],
+    ['Cidr', 'network.cidr', { network: { cidr: '8.8.0.0/16' } }],
+    ['Cidr', 'network.cidr', { network: { cidr: '172.32.0.0/16' } }],
+    [
+      'SubnetOfZone',
+      'network.subnetIds.eu-central-1b',
+      {
+        network: {
+          vpcId: 'vpc-0123456789abcdef0',
+          vpcCidr: '10.0.0.0/16',
+          subnetIds: {
+            'eu-central-1a': 'subnet-0123456789abcdef0',
+            'eu-central-1b': 'subnet-0123456789abcdef0',
+            'eu-central-1c': 'subnet-0123456789abcdef2',
+          },
+        },
+      },
+    ],
     ['Domain', 'dns.domain', { dns: { domain: 'Kafka' } }],
+    ['HostedZoneId', 'dns.hostedZoneId', { dns: { domain: 'kafka.io', hostedZoneId: 'kafka.io' } }],
+    [
+      'PortTaken',
+      'clients.port',
+      { clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: true, port: 9093 } },
+    ],
     [
       'Plaintext',
       'clients.acceptPlaintext',
@@ -109,9 +134,25 @@ describe('an environment', () => {
       },
     ],
     [
+      // A policy for it would not match the secret, whose ARN ends in six characters more.
+      'TlsSecret',
+      'clients.tls.secretArn',
+      {
+        clients: {
+          allowedCidrs: ['10.0.0.0/8'],
+          tls: { secretArn: 'arn:aws:secretsmanager:eu-central-1:111111111111:secret:millrace/tls' },
+        },
+      },
+    ],
+    [
       'ClientRange',
       'clients.allowedCidrs',
       { clients: { allowedCidrs: ['0.0.0.0/0'], acceptPlaintext: true } },
+    ],
+    [
+      'ClientRange',
+      'clients.allowedCidrs',
+      { clients: { allowedCidrs: ['10.60.0.1/16'], acceptPlaintext: true } },
     ],
     ['NoClients', 'clients.allowedCidrs', { clients: { allowedCidrs: [], acceptPlaintext: true } }],
     ['ScalingMax', 'scaling.maxPerZone', { scaling: { maxPerZone: 3 } }],
@@ -120,6 +161,28 @@ describe('an environment', () => {
       'ScheduledCron',
       'scaling.schedule.x',
       { scaling: { schedule: [{ name: 'x', cron: 'daily', perZone: 2 }] } },
+    ],
+    [
+      'ScheduledCron',
+      'scaling.schedule.x',
+      { scaling: { schedule: [{ name: 'x', cron: '0 noon * * *', perZone: 2 }] } },
+    ],
+    [
+      'ScheduledName',
+      'scaling.schedule[0].name',
+      { scaling: { schedule: [{ name: 'a b/c', cron: '0 6 * * *', perZone: 2 }] } },
+    ],
+    [
+      'ScheduledTwice',
+      'scaling.schedule.x',
+      {
+        scaling: {
+          schedule: [
+            { name: 'x', cron: '0 6 * * MON-FRI', perZone: 2 },
+            { name: 'x', cron: '*/5 20 * * 1,3', perZone: 2 },
+          ],
+        },
+      },
     ],
     [
       'AlarmTopic',
@@ -132,6 +195,85 @@ describe('an environment', () => {
     ['PermissionsBoundary', 'permissionsBoundaryArn', { permissionsBoundaryArn: 'Boundary' }],
   ])('%s: is told at %s', (code, path, wrong) => {
     expect(problemsOf({ ...good, ...wrong })).toContainEqual(expect.objectContaining({ code, path }));
+  });
+
+  // Nobody's compiler looks at an environment before Node runs it.
+  test.each<[code: string, path: string, got: string, allowed: RegExp, wrong: object]>([
+    ['UnknownField', 'slotPerZone', '3', /slotsPerZone, instances/, { slotPerZone: 3 }],
+    ['UnknownField', 'wal.iop', '5000', /^kind, sizeGiB, iops$/, { wal: { iop: 5_000 } }],
+    [
+      'UnknownField',
+      'network.cidr',
+      '"10.0.0.0/16"',
+      /^vpcId, vpcCidr, subnetIds$/,
+      {
+        network: {
+          vpcId: 'vpc-0123456789abcdef0',
+          vpcCidr: '10.0.0.0/16',
+          subnetIds: {},
+          cidr: '10.0.0.0/16',
+        },
+      },
+    ],
+    ['MissingField', 'zones', 'missing', /^a list of texts$/, { zones: undefined }],
+    ['MissingField', 'clients', 'missing', /^an object with allowedCidrs/, { clients: undefined }],
+    [
+      'MissingField',
+      'network.subnetIds',
+      'missing',
+      /^an object of texts/,
+      {
+        network: { vpcId: 'vpc-0123456789abcdef0', vpcCidr: '10.0.0.0/16' },
+      },
+    ],
+    [
+      'MissingField',
+      'scaling.schedule[0].perZone',
+      'missing',
+      /^a number$/,
+      {
+        scaling: { schedule: [{ name: 'x', cron: '0 6 * * *' }] },
+      },
+    ],
+    ['WrongForm', 'tier', '"production"', /^"dev" or "prod"$/, { tier: 'production' }],
+    ['WrongForm', 'wal.kind', '"gp3"', /^"block-shared" or "object"$/, { wal: { kind: 'gp3' } }],
+    ['WrongForm', 'data.removal', '"Destroy"', /^"retain" or "destroy"$/, { data: { removal: 'Destroy' } }],
+    [
+      'WrongForm',
+      'recovery.storageClass',
+      '"GLACIER"',
+      /GLACIER_IR/,
+      {
+        recovery: { region: 'eu-west-1', storageClass: 'GLACIER' },
+      },
+    ],
+    ['WrongForm', 'account', '111111111111', /^a text$/, { account: 111111111111 }],
+    ['WrongForm', 'zones', '"eu-central-1a"', /^a list of texts$/, { zones: 'eu-central-1a' }],
+    ['WrongForm', 'slotsPerZone', '"2"', /^a number$/, { slotsPerZone: '2' }],
+    ['WrongForm', 'instances', '["m7g.large"]', /^an object with/, { instances: ['m7g.large'] }],
+    [
+      'WrongForm',
+      'clients.acceptPlaintext',
+      '"true"',
+      /^true or false$/,
+      {
+        clients: { allowedCidrs: ['10.0.0.0/8'], acceptPlaintext: 'true' },
+      },
+    ],
+    ['WrongForm', 'scaling.schedule', '{}', /^a list of objects/, { scaling: { schedule: {} } }],
+    [
+      'WrongForm',
+      'brokerSettings',
+      '{"num.partitions":6}',
+      /numbers as in '6'/,
+      {
+        brokerSettings: { 'num.partitions': 6 },
+      },
+    ],
+  ])('%s: %s that is %s is told, and no check falls over it', (code, path, got, allowed, wrong) => {
+    expect(problemsOf({ ...good, ...wrong })).toEqual([
+      expect.objectContaining({ code, path, got, allowed: expect.stringMatching(allowed) }),
+    ]);
   });
 
   test.each<[code: string, wrong: Partial<Environment>]>([

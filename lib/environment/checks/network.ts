@@ -1,4 +1,5 @@
-import type { Environment, ExistingNetwork, TlsOptions } from '../environment.ts';
+import { INTERNAL_PORT } from '../../instance-contract.ts';
+import type { Environment, ExistingNetwork } from '../environment.ts';
 import { LIMITS } from '../limits.ts';
 import type { Checks } from './checks.ts';
 
@@ -7,9 +8,15 @@ export function checkNetwork({ environment, report, within, matches }: Checks): 
   const { network = {}, zones, dns, clients } = environment;
   if ('vpcId' in network) checkExisting(network, zones, report);
   else if (network.cidr !== undefined) {
-    const [prefix] = cidrOf(network.cidr)?.slice(-1) ?? [];
-    if (prefix === undefined || prefix < 16 || prefix > 20) {
-      report('Cidr', 'network.cidr', network.cidr, 'an IPv4 range of /16 to /20', 'such as 10.60.0.0/16');
+    const range = cidrOf(network.cidr);
+    if (range === undefined || range.prefix < 16 || range.prefix > 20 || !isPrivate(range)) {
+      report(
+        'Cidr',
+        'network.cidr',
+        network.cidr,
+        'a private IPv4 range of /16 to /20 by its first address',
+        'such as 10.60.0.0/16',
+      );
     }
   }
   if (dns !== undefined) {
@@ -21,13 +28,33 @@ export function checkNetwork({ environment, report, within, matches }: Checks): 
       'a domain name in lower case',
       'such as kafka.example.com',
     );
+    if (dns.hostedZoneId !== undefined) {
+      matches(
+        'HostedZoneId',
+        'dns.hostedZoneId',
+        dns.hostedZoneId,
+        /^Z[A-Z0-9]{1,31}$/,
+        'the id of a hosted zone, such as Z0123456789ABCDEFGHIJ',
+        '`aws route53 list-hosted-zones` lists them',
+      );
+    }
   }
   within('Port', 'clients.port', clients.port, LIMITS.port);
+  if (clients.port === INTERNAL_PORT) {
+    report(
+      'PortTaken',
+      'clients.port',
+      clients.port,
+      `any but ${INTERNAL_PORT}`,
+      'brokers speak with each other there: choose another',
+    );
+  }
   if (environment.peerTls !== undefined) {
     checkSecret('PeerTlsSecret', 'peerTls.secretArn', environment.peerTls.secretArn, environment, report);
   }
-  if (clients.tls !== undefined) checkTls(clients.tls, environment, report);
-  else if (clients.acceptPlaintext !== true) {
+  if (clients.tls !== undefined) {
+    checkSecret('TlsSecret', 'clients.tls.secretArn', clients.tls.secretArn, environment, report);
+  } else if (clients.acceptPlaintext !== true) {
     report(
       'Plaintext',
       'clients.acceptPlaintext',
@@ -46,13 +73,13 @@ export function checkNetwork({ environment, report, within, matches }: Checks): 
     );
   }
   for (const range of clients.allowedCidrs) {
-    const parts = cidrOf(range);
-    if (parts === undefined || (parts.at(-1) ?? 0) < 8) {
+    const prefix = cidrOf(range)?.prefix ?? 0;
+    if (prefix < 8) {
       report(
         'ClientRange',
         'clients.allowedCidrs',
         range,
-        'an IPv4 range of /8 or smaller',
+        'an IPv4 range of /8 or smaller by its first address, such as 10.60.0.0/16',
         'brokers without authentication must not be open to the world',
       );
     }
@@ -79,12 +106,14 @@ function checkExisting(network: ExistingNetwork, zones: readonly string[], repor
     );
   }
   for (const zone of zones) {
-    if (/^subnet-[0-9a-f]{8,17}$/.test(network.subnetIds[zone] ?? '')) continue;
+    const subnetId = network.subnetIds[zone] ?? '';
+    const isOfOther = zones.some((other) => other !== zone && network.subnetIds[other] === subnetId);
+    if (/^subnet-[0-9a-f]{8,17}$/.test(subnetId) && !isOfOther) continue;
     report(
       'SubnetOfZone',
       `network.subnetIds.${zone}`,
       network.subnetIds[zone],
-      'a private subnet of that zone',
+      'a private subnet of that zone, and of no other',
       '`aws ec2 describe-subnets` lists them',
     );
   }
@@ -92,12 +121,31 @@ function checkExisting(network: ExistingNetwork, zones: readonly string[], repor
 
 const CIDR = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/;
 
-/** The four numbers and the prefix length; undefined when it is none. */
-function cidrOf(text: string): number[] | undefined {
+interface Range {
+  /** 32 bits. */
+  readonly first: number;
+  readonly prefix: number;
+}
+
+/** Undefined when it is none, or does not begin with its first address. */
+function cidrOf(text: string): Range | undefined {
   const numbers = CIDR.exec(text)?.slice(1).map(Number);
-  if (numbers === undefined) return undefined;
-  const isValid = numbers.every((value, at) => value <= (at === 4 ? 32 : 255));
-  return isValid ? numbers : undefined;
+  if (!numbers?.every((value, at) => value <= (at === 4 ? 32 : 255))) return undefined;
+  const [prefix = 0] = numbers.slice(-1);
+  const first = numbers.slice(0, 4).reduce((sum, value) => sum * 256 + value, 0);
+  return first % 2 ** (32 - prefix) === 0 ? { first, prefix } : undefined;
+}
+
+/** RFC 1918, and RFC 6598, which VPCs may have as well: any other range would hide public addresses from the brokers. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'];
+
+function isPrivate(range: Range): boolean {
+  return PRIVATE.some((text) => {
+    const whole = cidrOf(text);
+    if (whole === undefined || range.prefix < whole.prefix) return false;
+    const size = 2 ** (32 - whole.prefix);
+    return range.first - (range.first % size) === whole.first;
+  });
 }
 
 function checkSecret(
@@ -108,30 +156,15 @@ function checkSecret(
   report: Checks['report'],
 ): void {
   const [, where, owner] =
-    /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):(\d{12}):secret:[\w/+=.@-]+$/.exec(secretArn) ?? [];
+    /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):(\d{12}):secret:[\w/+=.@-]+-[A-Za-z0-9]{6}$/.exec(
+      secretArn,
+    ) ?? [];
   if (where === region && owner === account) return;
   report(
     code,
     path,
     secretArn,
-    `the full ARN of a secret in ${region} of ${account}`,
+    `the full ARN of a secret in ${region} of ${account}, with the six characters that AWS adds to its name`,
     'aws secretsmanager describe-secret --secret-id NAME --query ARN',
   );
-}
-
-function checkTls(
-  { secretArn, clientCertificates }: TlsOptions,
-  environment: Environment,
-  report: Checks['report'],
-): void {
-  checkSecret('TlsSecret', 'clients.tls.secretArn', secretArn, environment, report);
-  if (!['required', 'none', undefined].includes(clientCertificates)) {
-    report(
-      'TlsClients',
-      'clients.tls.clientCertificates',
-      clientCertificates,
-      '"required" or "none"',
-      'see TlsOptions',
-    );
-  }
 }

@@ -8,9 +8,9 @@ export function checkPlace({ environment, report, within, matches }: Checks): vo
     'Name',
     'name',
     name,
-    /^[a-z][a-z0-9-]{0,19}$/,
-    'a to z, 0 to 9 and -, up to 20, a letter first',
-    'choose a shorter name',
+    /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+    'a to z, 0 to 9 and -, up to 20, a letter first and no - last',
+    'choose another name',
   );
   matches(
     'Account',

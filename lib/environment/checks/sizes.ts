@@ -55,7 +55,11 @@ export function checkWal({ environment, report, within }: Checks): void {
   }
 }
 
-export function checkScaling({ environment, report, within }: Checks): void {
+const CRON_FIELDS = 5;
+/** Numbers, names of months and days, ranges, lists and steps. */
+const CRON_FIELD = /^(\*|\d+|[A-Za-z]{3})([-,/](\*|\d+|[A-Za-z]{3}))*$/;
+
+export function checkScaling({ environment, report, within, matches }: Checks): void {
   const slots = environment.slotsPerZone ?? 2;
   const { minPerZone = slots, maxPerZone = slots, schedule = [], busyPercent } = environment.scaling ?? {};
   const each = { min: 1, max: slots, unit: 'instances', source: 'kit: at most one for each slot' };
@@ -71,16 +75,25 @@ export function checkScaling({ environment, report, within }: Checks): void {
       'lower one or raise the other',
     );
   }
-  for (const { name, cron, perZone } of schedule) {
-    within('ScheduledSize', `scaling.schedule.${name}`, perZone, {
-      ...each,
-      min: minPerZone,
-      max: maxPerZone,
-    });
-    if (cron.trim().split(/\s+/).length !== 5) {
+  for (const [at, { name, cron, perZone }] of schedule.entries()) {
+    const path = `scaling.schedule.${name}`;
+    matches(
+      'ScheduledName',
+      `scaling.schedule[${at}].name`,
+      name,
+      /^[A-Za-z0-9-]{1,40}$/,
+      'letters, digits and -, up to 40',
+      'choose another name',
+    );
+    if (schedule.findIndex((other) => other.name === name) < at) {
+      report('ScheduledTwice', path, name, 'each name once', 'rename one of them');
+    }
+    within('ScheduledSize', path, perZone, { ...each, min: minPerZone, max: maxPerZone });
+    const fields = cron.trim().split(/\s+/);
+    if (fields.length !== CRON_FIELDS || !fields.every((field) => CRON_FIELD.test(field))) {
       report(
         'ScheduledCron',
-        `scaling.schedule.${name}`,
+        path,
         cron,
         'five fields: minute hour day month weekday',
         'such as "0 6 * * 1-5"',

@@ -3,8 +3,8 @@ import path from 'node:path';
 import { FAMILIES } from '../lib/environment/limits.ts';
 import { type ResolvedEnvironment, resolveEnvironment } from '../lib/environment/resolve.ts';
 import { problemsOf, textOf } from '../lib/environment/validate.ts';
-import { environmentNamed } from './environment-commands.ts';
 import type { Finding } from './finding.ts';
+import { environmentNamed, settingProblems } from './named-environment.ts';
 
 export interface DoctorOptions {
   readonly env: string;
@@ -17,7 +17,8 @@ const ROOT = path.dirname(import.meta.dirname);
 /** `millrace doctor`. @returns the exit status: 1 with a problem */
 export async function doctor({ env, online, json }: DoctorOptions): Promise<number> {
   const given = environmentNamed(env);
-  const problems = problemsOf(given);
+  const malformed = problemsOf(given);
+  const problems = malformed.length > 0 ? malformed : settingProblems(given);
   const findings: Finding[] = problems.map((problem) => ({
     level: 'problem',
     check: 'configuration',
@@ -47,7 +48,7 @@ export async function doctor({ env, online, json }: DoctorOptions): Promise<numb
 }
 
 function offlineFindings(environment: ResolvedEnvironment): Finding[] {
-  const { account, zones, slotsPerZone, instances, wal, alarmTopicArn, recovery } = environment;
+  const { account, zones, slotsPerZone, instances, wal, scaling, alarmTopicArn, recovery } = environment;
   const findings: Finding[] = [
     {
       level: 'ok',
@@ -72,10 +73,14 @@ function offlineFindings(environment: ResolvedEnvironment): Finding[] {
       'clients speak plaintext without authentication: clients.tls, or keep the allowed ranges narrow',
     );
   }
-  if (slotsPerZone === 1 && wal.kind === 'block-shared') {
+  if (wal.kind === 'block-shared' && (slotsPerZone === 1 || scaling.minPerZone === 1)) {
+    const [what, fix] =
+      slotsPerZone === 1
+        ? ['one slot a zone', 'slotsPerZone']
+        : ['a zone has one broker at times', 'scaling.minPerZone'];
     warn(
       'takeover',
-      'one slot a zone: the log of a lost broker waits for its replacement instance; slotsPerZone: 2 takes over in seconds',
+      `${what}: the log of a lost broker waits for its replacement instance; ${fix}: 2 takes over in seconds`,
     );
   }
   if (instances.spotPercent > 0 && instances.types.length === 1) {

@@ -1,10 +1,9 @@
-import { environments } from '../environments/index.ts';
 import { estimateCost } from '../lib/cost/estimate.ts';
 import { costTable } from '../lib/cost/table.ts';
-import type { Environment } from '../lib/environment/environment.ts';
 import { type ResolvedEnvironment, resolveEnvironment } from '../lib/environment/resolve.ts';
 import { MAX_BROKERS_PER_ZONE, OptionError } from '../twin/options.ts';
 import type { UpOptions } from '../twin/up.ts';
+import { environmentNamed } from './named-environment.ts';
 
 export interface CostOptions {
   readonly env: string;
@@ -46,16 +45,4 @@ export function twinOptionsOf(
     port: clients.port,
     set: brokerSettings,
   };
-}
-
-/** @throws {OptionError} when there is none of that name */
-export function environmentNamed(name: string): Environment {
-  const found = environments[name];
-  if (found === undefined) {
-    throw new OptionError(
-      `--env is "${name}", allowed ${Object.keys(environments).join(', ')}; ` +
-        'copy a file of environments/ and add it to environments/index.ts',
-    );
-  }
-  return found;
 }

@@ -104,9 +104,10 @@ export class AgentRig {
       } catch (error) {
         if (!(error instanceof AwsError)) throw error;
         const code = ['IncorrectState', 'VolumeInUse'].includes(error.code) ? 'CONFLICT' : 'DENIED';
+        // As the adapter says it when the SDK's own attempts are over.
         const isThrottled = error.code === 'RequestLimitExceeded';
         return Promise.reject(
-          new CloudError(isThrottled ? 'CONFLICT' : code, `${error.code}: ${error.message}`),
+          new CloudError(isThrottled ? 'UNAVAILABLE' : code, `${error.code}: ${error.message}`),
         );
       }
     };

@@ -165,6 +165,23 @@ describe('from power-on to serving', () => {
     expect(instance.isHealthy).toBe(true);
   });
 
+  test('throttled-longer-than-the-sdk-tries: attaching, and looking whether it is there, goes on', async () => {
+    const rig = new AgentRig();
+    const { account } = rig;
+    const attachVolume = account.attachVolume.bind(account);
+    let refusals = 5;
+    account.attachVolume = (...asked) => {
+      if (refusals-- > 0) account.throttled = 1;
+      attachVolume(...asked);
+    };
+    const { brokers, instance } = rig.boot();
+    await rig.pass(1_000);
+    account.throttled = 10;
+    await rig.pass(30_000);
+    expect(brokers[0]?.launch.devices).toMatchObject({ 1: '/dev/vol-0001' });
+    expect(instance.isHealthy).toBe(true);
+  });
+
   test('a volume that attaches slowly comes all the same', async () => {
     const rig = new AgentRig();
     rig.account.attachMs = 45_000;
@@ -275,6 +292,37 @@ describe('leaving', () => {
       expect(next.brokers[0]?.launch.nodeId).toBe(1);
     },
   );
+
+  // idle-after-rebalance: the group counts an instance on which nothing serves.
+  test('a recommendation to rebalance, which a group may leave at that, ends the instance all the same', async () => {
+    const rig = new AgentRig();
+    const { instance, ended } = await rig.bootToServing();
+    instance.notice = 'rebalance';
+    await rig.pass(10_000);
+    expect(await ended).toBe('left');
+    expect(instance.isHealthy).toBe(false);
+    expect(instance.state).toBe('terminated');
+  });
+
+  test('a group that does not end it holds it up for ten minutes at most', async () => {
+    const rig = new AgentRig();
+    const { instance, ended } = await rig.bootToServing();
+    rig.account.terminate = () => undefined;
+    instance.notice = 'rebalance';
+    await rig.pass(60_000);
+    expect(instance.state).toBe('running');
+    await rig.pass(10 * 60_000);
+    expect(await ended).toBe('left');
+  });
+
+  test('other reasons to leave need no word about health', async () => {
+    const rig = new AgentRig();
+    const { instance, ended } = await rig.bootToServing();
+    instance.notice = 'spot-interruption';
+    await rig.pass(10_000);
+    expect(await ended).toBe('left');
+    expect(instance.isHealthy).toBe(true);
+  });
 
   test('a broker that hangs is killed while there is still time', async () => {
     const rig = new AgentRig();

@@ -48,6 +48,7 @@ const ATTACHMENTS_MAX = 16;
  *   InvalidVolume.ZoneMismatch, IncorrectState, VolumeInUse, AttachmentLimitExceeded    EC2: error codes
  *   RequestLimitExceeded                                                                EC2: API throttling
  *   a hook that is completed twice: ValidationError                                     ASG: lifecycle hooks
+ *   an instance that is called unhealthy is terminated by its group                     ASG: health checks
  *   DELETE of a record with other values: InvalidChangeBatch                            R53API: ChangeResourceRecordSets
  */
 export class AwsAccount {
@@ -182,7 +183,9 @@ export class AwsAccount {
 
   setInstanceHealth(instanceId: string, status: string): void {
     this.#call('autoscaling:SetInstanceHealth');
-    this.#instance(instanceId).isHealthy = status === 'Healthy';
+    const instance = this.#instance(instanceId);
+    instance.isHealthy = status === 'Healthy';
+    if (!instance.isHealthy) this.terminate(instanceId);
   }
 
   putMetric(namespace: string, name: string, value: number): void {

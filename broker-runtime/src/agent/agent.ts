@@ -46,6 +46,8 @@ const READY_PATIENCE_MS = 5 * 60_000;
 const NOTICE_INTERVAL_MS = 5_000;
 /** Of the two minutes of a spot notice; what is not drained by then is taken over. */
 const LEAVE_PATIENCE_MS = 90_000;
+/** From "unhealthy" until the group ends the instance; it takes about a minute. */
+const REPLACED_PATIENCE_MS = 10 * 60_000;
 const RESTARTS_MAX = 5;
 /** A broker that served for so long has not failed "again". */
 const RESTARTS_FORGOTTEN_MS = 10 * 60_000;
@@ -56,7 +58,7 @@ const RESTART_PAUSE_MS = 1_000;
  *
  *   who am I → claim a slot of my zone → attach its volume and the neighbours' → start the broker → write its name
  *   → complete the launch hook → watch: notices, the broker, a stop
- *   leave: broker drains and stops → name removed → slot released → terminate hook completed
+ *   leave: broker drains and stops → name removed → slot released → (rebalance: unhealthy) → terminate hook completed
  *
  * A name is written before clients are sent there by the load balancer, and removed after the broker stopped. The slot is released
  * last of what others wait for: who claims it finds an empty log.
@@ -153,6 +155,9 @@ export class Agent {
     await this.#stopBroker(broker.process);
     await this.#attempt('remove-name', () => names.remove(name, privateIp));
     await this.#attempt('release-slot', () => releaseSlot(objects, env, nodeId, instanceId));
+    if (broker.why === 'rebalance') {
+      await this.#attempt('be-replaced', () => this.#beReplaced(instanceId));
+    }
     await this.#attempt('terminate-hook', () =>
       this.#world.lifecycle.complete(group, this.#config.terminateHook, instanceId),
     );
@@ -241,6 +246,21 @@ export class Agent {
         () => true,
       );
       if (isOver) return new Promise(() => undefined);
+    }
+  }
+
+  /**
+   * A group that is at its size, or finds no better spot capacity, keeps an instance that was recommended for replacement
+   * (ASG: capacity rebalancing). Nothing serves on this one any more, so it has to go.
+   */
+  async #beReplaced(instanceId: string): Promise<void> {
+    const { env, lifecycle, metadata } = this.#world;
+    await lifecycle.reportUnhealthy(instanceId);
+    const untilMs = env.clock.monotonicMs() + REPLACED_PATIENCE_MS;
+    while (!this.#stop.signal.aborted && env.clock.monotonicMs() < untilMs) {
+      const notice = await metadata.notice();
+      if (notice === 'terminating' || notice === 'spot-interruption') return;
+      await env.clock.sleep(NOTICE_INTERVAL_MS, this.#stop.signal).catch(() => undefined);
     }
   }
 

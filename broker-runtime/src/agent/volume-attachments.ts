@@ -79,16 +79,11 @@ async function attach(parts: VolumeAttachmentsParts, volume: CloudVolume, name: 
   let isAsked = stateOn(volume, instanceId) !== undefined;
   let last = 'not asked yet';
   while (env.clock.monotonicMs() < untilMs) {
-    if (!isAsked) {
-      try {
+    try {
+      if (!isAsked) {
         await volumes.attach(volume.volumeId, instanceId, name);
         isAsked = true;
-      } catch (error) {
-        if (!(error instanceof CloudError) || error.code !== 'CONFLICT') throw error;
-        last = error.message;
       }
-    }
-    if (isAsked) {
       const now = (await volumes.list(cluster, zone)).find(({ volumeId }) => volumeId === volume.volumeId);
       const state = now === undefined ? 'gone' : (stateOn(now, instanceId) ?? 'detached');
       const device = await devices.find(volume.volumeId);
@@ -96,6 +91,10 @@ async function attach(parts: VolumeAttachmentsParts, volume: CloudVolume, name: 
       last = `the volume is ${state}, the kernel shows ${device ?? 'no device'}`;
       // Somebody took it away again, or it was on its way out when we looked.
       if (state === 'detached') isAsked = false;
+    } catch (error) {
+      // What is in a wrong state now, or throttled for longer than the SDK tries, is no reason to give the instance up.
+      if (!(error instanceof CloudError) || error.code === 'DENIED') throw error;
+      last = error.message;
     }
     await env.clock.sleep(LOOK_AGAIN_MS, signal);
   }

@@ -19,6 +19,10 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+# As root, at each start: a request that hangs on a volume must fail before a lease does, and Amazon Linux waits for ever, after a
+# reboot again (EBS: timeout-nvme-ebs-volumes). The first is for volumes that are attached from now on, the second for those that are.
+ExecStartPre=+-/bin/sh -c 'echo 10 > /sys/module/nvme_core/parameters/io_timeout'
+ExecStartPre=+-/bin/sh -c 'echo 10000 | tee /sys/block/nvme[1-9]*n1/queue/io_timeout'
 ExecStart=/usr/bin/node-24 /opt/millrace/millrace-broker.mjs agent /etc/millrace/instance.json
 User=millrace
 SupplementaryGroups=disk
@@ -59,8 +63,6 @@ export function userDataScript({
 set -euo pipefail
 exec > >(tee -a /var/log/millrace-boot.log) 2>&1
 try() { for n in 1 2 3 4 5; do "$@" && return 0; sleep $((n * 2)); done; echo "gave up: $*"; return 1; }
-# Requests that hang on a volume must fail before a lease does (EBS: timeout-nvme-ebs-volumes; Amazon Linux waits for ever).
-echo 10 > /sys/module/nvme_core/parameters/io_timeout || true
 try dnf install -y -q nodejs24 nvme-cli
 id millrace >/dev/null 2>&1 || useradd --system --no-create-home --shell /sbin/nologin millrace
 mkdir -p /opt/millrace /etc/millrace

@@ -7,7 +7,7 @@ import { environments } from '../../environments/index.ts';
 import type { Environment } from '../../lib/environment/environment.ts';
 import { Millrace } from '../../lib/millrace.ts';
 import { TempDir } from '../harness/temp-dir.ts';
-import { instanceConfigOf } from '../harness/user-data.ts';
+import { instanceConfigOf, userDataOf } from '../harness/user-data.ts';
 
 const cdkJson = JSON.parse(readFileSync('cdk.json', 'utf8')) as { context: Record<string, unknown> };
 const dir = new TempDir();
@@ -192,6 +192,19 @@ describe('the brokers', () => {
     const sha256 = createHash('sha256').update(BUNDLE).digest('hex');
     expect(script).toContain(`${sha256}  /opt/millrace/millrace-broker.mjs`);
     expect(script.indexOf('sha256sum --check')).toBeLessThan(script.indexOf('systemctl enable'));
+  });
+
+  // unbounded-after-reboot: user data runs once, the kernel's parameter is gone with each boot.
+  test('bound I/O on volumes at each start of their unit, with rights that the broker itself has not', () => {
+    const script = userDataOf(prod.cluster.toJSON());
+    const [, unit = ''] = /millrace\.service <<'MILLRACE'\n(.*?)\nMILLRACE\n/s.exec(script) ?? [];
+    expect(unit).toMatch(/^ExecStartPre=\+-.*echo 10 > .sys.module.nvme_core.parameters.io_timeout'$/m);
+    expect(unit).toMatch(
+      /^ExecStartPre=\+-.*echo 10000 \| tee .sys.block.nvme\[1-9\]\*n1.queue.io_timeout'$/m,
+    );
+    expect(unit.indexOf('ExecStartPre')).toBeLessThan(unit.indexOf('ExecStart=/usr/bin/node-24'));
+    // systemd would take these for its own.
+    expect(unit).not.toMatch(/^Exec.*[$%]/m);
   });
 
   test('may write nothing outside their cluster', () => {

@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
+import { Stack, Validations } from 'aws-cdk-lib';
 import {
   type IManagedPolicy,
   ManagedPolicy,
@@ -11,6 +11,8 @@ import { Construct } from 'constructs';
 import { acknowledgeWildcards, partitionInFindings } from './acknowledge.ts';
 import { CLUSTER_TAG, METRIC_NAMESPACE } from '../instance-contract.ts';
 
+const SESSION_MANAGER = 'AmazonSSMManagedInstanceCore';
+
 export interface BrokerRoleProps {
   readonly cluster: string;
   /** Whose volume calls are allowed; with the object WAL there are none. */
@@ -21,6 +23,8 @@ export interface BrokerRoleProps {
   readonly groupNames: readonly string[];
   /** Certificates and keys, of the client listener and of brokers among themselves. @default - none */
   readonly secretArns?: readonly string[];
+  /** Lets operators in. @default false */
+  readonly sessionManager?: boolean;
   /** @default - none */
   readonly permissionsBoundaryArn?: string;
 }
@@ -35,7 +39,7 @@ export class BrokerRole extends Construct {
   constructor(scope: Construct, id: string, props: BrokerRoleProps) {
     super(scope, id);
     const { cluster, attachesVolumes, hostedZoneId, domain, groupNames } = props;
-    const { secretArns = [], permissionsBoundaryArn } = props;
+    const { secretArns = [], sessionManager = false, permissionsBoundaryArn } = props;
     const { partition, account, region } = Stack.of(this);
     const volumesAndInstances = (of: string): string[] =>
       ['volume', 'instance'].map((kind) => `arn:${of}:ec2:${region}:${account}:${kind}/*`);
@@ -52,6 +56,13 @@ export class BrokerRole extends Construct {
         permissionsBoundaryArn,
       );
       PermissionsBoundary.of(this.role).apply(boundary);
+    }
+    if (sessionManager) {
+      this.role.addManagedPolicy(ManagedPolicy.fromAwsManagedPolicyName(SESSION_MANAGER));
+      Validations.of(this.role).acknowledge({
+        id: `AwsSolutions::AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/${SESSION_MANAGER}]`,
+        reason: 'What AWS asks for Session Manager, where the environment asked for it.',
+      });
     }
     const ofCluster = { StringEquals: { [`aws:ResourceTag/${CLUSTER_TAG}`]: cluster } };
     const describes = attachesVolumes

@@ -64,6 +64,11 @@ export interface InstanceOptions {
   readonly onDemandBasePerZone?: number;
   /** Of the instances above the base. @default 100 */
   readonly spotPercent?: number;
+  /**
+   * Lets operators in through Session Manager: the role gets AmazonSSMManagedInstanceCore, which may read parameters of the
+   * account as well. @default false, and nobody gets in
+   */
+  readonly sessionManager?: boolean;
 }
 
 export interface WalOptions {

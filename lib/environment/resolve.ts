@@ -21,6 +21,7 @@ export interface ResolvedEnvironment {
     readonly types: readonly string[];
     readonly onDemandBasePerZone: number;
     readonly spotPercent: number;
+    readonly sessionManager: boolean;
   };
   readonly wal: { readonly kind: 'block-shared' | 'object'; readonly sizeGiB: number; readonly iops: number };
   readonly data: {
@@ -105,6 +106,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
       types: environment.instances?.types ?? DEFAULT_TYPES[tier][architecture],
       onDemandBasePerZone: environment.instances?.onDemandBasePerZone ?? 0,
       spotPercent: environment.instances?.spotPercent ?? 100,
+      sessionManager: environment.instances?.sessionManager ?? false,
     },
     wal: { ...DEFAULT_WAL, ...environment.wal },
     data: {

@@ -39,6 +39,7 @@ export class ClusterStack extends Stack {
       hostedZoneId: zone.hostedZoneId,
       domain: dns.domain,
       groupNames: Object.values(groups),
+      sessionManager: instances.sessionManager,
       secretArns: [clients.tls, environment.peerTls].flatMap((one) =>
         one === undefined ? [] : [one.secretArn],
       ),

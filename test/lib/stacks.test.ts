@@ -258,6 +258,22 @@ describe('the brokers', () => {
   });
 });
 
+test('operators get into an instance only where the environment says so', () => {
+  const { prod: example } = environments;
+  if (example === undefined) throw new Error('no such example');
+  const open = stacksOf({
+    ...example,
+    name: 'open',
+    instances: { ...example.instances, sessionManager: true },
+  });
+  const policiesOf = (template: Template): unknown =>
+    Object.values(template.findResources('AWS::IAM::Role') as Resources).map(
+      ({ Properties }) => Properties['ManagedPolicyArns'],
+    );
+  expect(policiesOf(prod.cluster)).toEqual([undefined]);
+  expect(JSON.stringify(policiesOf(open.cluster))).toContain('policy/AmazonSSMManagedInstanceCore');
+});
+
 describe('around them', () => {
   test('is a VPC of the given zones, with S3 by a gateway', () => {
     const subnets = Object.values((prod.network?.findResources('AWS::EC2::Subnet') ?? {}) as Resources);

@@ -63,6 +63,7 @@ const ENVIRONMENT: FieldsOf<Environment> = {
     types: texts,
     onDemandBasePerZone: number,
     spotPercent: number,
+    sessionManager: flag,
   }),
   wal: inner<WalOptions>({
     kind: oneOf<NonNullable<WalOptions['kind']>>({ 'block-shared': true, object: true }),

@@ -8,6 +8,7 @@ import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
 import { GetBucketVersioningCommand, HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import type { ResolvedEnvironment } from '../lib/environment/resolve.ts';
+import { defaultKey } from './doctor-encryption.ts';
 import { quotas } from './doctor-quotas.ts';
 import type { Answer, Finding } from './finding.ts';
 
@@ -43,6 +44,7 @@ function questions(environment: ResolvedEnvironment): Question[] {
     { check: 'zones', ask: () => zones(ec2, environment) },
     { check: 'instances', ask: () => offerings(ec2, environment) },
     { check: 'quotas', ask: () => quotas(environment) },
+    { check: 'encryption', ask: () => defaultKey(ec2) },
     {
       check: 'bucket',
       ask: () => bucket(new S3Client(options), environment.data),

@@ -8,7 +8,7 @@ import type { ResolvedEnvironment } from '../lib/environment/resolve.ts';
 import type { Answer } from './finding.ts';
 
 interface Need {
-  readonly service: 'ebs' | 'ec2';
+  readonly service: 'ebs' | 'ec2' | 'vpc';
   /** By name: the codes are nowhere documented as stable. */
   readonly name: RegExp;
   readonly need: number;
@@ -34,7 +34,8 @@ export async function quotas(environment: ResolvedEnvironment): Promise<Answer[]
   });
 }
 
-function needsOf({ zones, slotsPerZone, wal, instances, scaling }: ResolvedEnvironment): Need[] {
+function needsOf(environment: ResolvedEnvironment): Need[] {
+  const { zones, slotsPerZone, wal, instances, scaling, network } = environment;
   const slots = wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0;
   // Only the base and the share above it that is not spot run on demand, as EC2 Auto Scaling divides a group.
   const base = Math.min(instances.onDemandBasePerZone, scaling.maxPerZone);
@@ -60,6 +61,13 @@ function needsOf({ zones, slotsPerZone, wal, instances, scaling }: ResolvedEnvir
       need: vcpus * (scaling.maxPerZone - spot),
       unit: 'vCPUs',
     },
+    // A VPC of our own has a NAT gateway in each zone, and each of them an address.
+    ...('vpcId' in network
+      ? []
+      : [
+          { service: 'vpc', name: /^VPCs per Region$/, need: 1, unit: 'VPCs' } as const,
+          { service: 'ec2', name: /^EC2-VPC Elastic IPs$/, need: zones.length, unit: 'addresses' } as const,
+        ]),
   ];
   return needs.filter(({ need }) => need > 0);
 }

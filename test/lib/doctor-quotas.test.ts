@@ -15,6 +15,8 @@ const IO2_IOPS = 'IOPS for Provisioned IOPS SSD (io2) volumes';
 const IO2_TIB = 'Storage for Provisioned IOPS SSD (io2) volumes, in TiB';
 const SPOT = 'All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests';
 const ON_DEMAND = 'Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances';
+const ADDRESSES = 'EC2-VPC Elastic IPs';
+const VPCS = 'VPCs per Region';
 const DEFAULTS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   ebs: {
     'IOPS for Provisioned IOPS SSD (io1) volumes': 1,
@@ -23,7 +25,8 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
     'Storage modifications for Provisioned IOPS SSD (io2) volumes, in TiB': 3,
     [IO2_TIB]: 20,
   },
-  ec2: { 'All G and VT Spot Instance Requests': 0, [SPOT]: 5, [ON_DEMAND]: 5 },
+  ec2: { 'All G and VT Spot Instance Requests': 0, [SPOT]: 5, [ON_DEMAND]: 5, [ADDRESSES]: 5 },
+  vpc: { 'VPC security groups per Region': 2500, [VPCS]: 5 },
 };
 const PAGE = 2;
 const PATIENCE_MS = 20_000;
@@ -82,13 +85,15 @@ test('an account that has enough is told what it has and what is needed, of io2 
     ['ok', `${IO2_TIB}: 20 TiB, needed 0.09 beside what runs already`],
     ['ok', `${SPOT}: 64 vCPUs, needed 6 beside what runs already`],
     ['ok', `${ON_DEMAND}: 64 vCPUs, needed 6 beside what runs already`],
+    ['ok', `${VPCS}: 5 VPCs, needed 1 beside what runs already`],
+    ['ok', `${ADDRESSES}: 5 addresses, needed 3 beside what runs already`],
   ]);
 });
 
 test('spot instances do not count as on demand', async () => {
   applied = { ec2: { [SPOT]: 64, [ON_DEMAND]: 0 } };
   const found = await asked('dev');
-  expect(found.map(([level]) => level)).toEqual(['ok', 'ok', 'ok']);
+  expect(found.map(([level]) => level)).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
   expect(found.map(([, says]) => says).join()).not.toContain('On-Demand');
 });
 
@@ -103,7 +108,14 @@ test('half of an odd number above the base is rounded to what is never too littl
 
 test('a quota that nobody has raised counts at its default', async () => {
   applied = {};
-  expect((await asked('prod')).map(([level]) => level)).toEqual(['ok', 'ok', 'problem', 'problem']);
+  expect((await asked('prod')).map(([level]) => level)).toEqual([
+    'ok',
+    'ok',
+    'problem',
+    'problem',
+    'ok',
+    'ok',
+  ]);
 });
 
 test('an applied value counts before the default, and too little is a problem with its fix', async () => {
@@ -116,7 +128,15 @@ test('an applied value counts before the default, and too little is a problem wi
   expect(storage?.[0]).toBe('ok');
 });
 
-test('without volumes nothing is asked about io2', async () => {
+test('an account without addresses for the NAT gateways is told so before half a network is made', async () => {
+  applied = { ...applied, ec2: { [SPOT]: 64, [ON_DEMAND]: 64, [ADDRESSES]: 2 } };
+  expect((await asked('prod')).at(-1)).toEqual([
+    'problem',
+    `${ADDRESSES}: 2 addresses, needed 3 beside what runs already: ask for more in Service Quotas`,
+  ]);
+});
+
+test('without volumes nothing is asked about io2, and in a VPC that exists nothing about VPCs', async () => {
   expect((await asked('stage')).map(([, says]) => says.split(':')[0])).toEqual([SPOT]);
 });
 

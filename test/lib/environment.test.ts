@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { environments } from '../../environments/index.ts';
 import type { Environment } from '../../lib/environment/environment.ts';
-import { vcpusOf } from '../../lib/environment/limits.ts';
+import { LIMITS, vcpusOf } from '../../lib/environment/limits.ts';
 import { resolveEnvironment, slotsOf } from '../../lib/environment/resolve.ts';
 import { InvalidEnvironmentError, problemsOf } from '../../lib/environment/validate.ts';
 
@@ -319,3 +320,12 @@ test.each([
 ])('%s has %i vCPUs, which is what quotas count', (type, vcpus) => {
   expect(vcpusOf(type)).toBe(vcpus);
 });
+
+test.each(Object.entries(LIMITS))(
+  'the limit %s stands in the documentation as it is checked',
+  (name, limit) => {
+    const { min, max, unit, source } = limit;
+    const row = [`\`${name}\``, min, `${max} ${unit}`.trim(), source].join(' | ');
+    expect(readFileSync('docs/kit.md', 'utf8')).toContain(`| ${row} |`);
+  },
+);

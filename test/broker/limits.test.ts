@@ -100,4 +100,20 @@ describe('the largest record batch', () => {
     const refused = await rig.run(rig.client.call(Produce, 9, produceTo('t', larger)));
     expect(producedRow(refused).errorCode).toBe(Errors.MESSAGE_TOO_LARGE);
   });
+
+  test('failure class: out-of-order-for-ever: what a new producer sent behind a batch that no log can take waits for it', async () => {
+    rig = await startBroker({ 'socket.request.max.bytes': String(12 * MIB) });
+    await rig.topic('t');
+    const send = (baseSequence: number, valueBytes: number) => {
+      const batch = batchOf(['x'.repeat(valueBytes)], { producerId: 9, producerEpoch: 0, baseSequence });
+      return rig?.client.call(Produce, 9, produceTo('t', batch)).then(producedRow);
+    };
+    const pipelined = Promise.all([send(0, LARGEST_BATCH_BYTES), send(1, 10)]);
+    expect((await rig.run(pipelined)).map((row) => row?.errorCode)).toEqual([
+      Errors.MESSAGE_TOO_LARGE,
+      Errors.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    ]);
+    const again = Promise.all([send(0, 10), send(1, 10)]);
+    expect((await rig.run(again)).map((row) => row?.errorCode)).toEqual([Errors.NONE, Errors.NONE]);
+  });
 });

@@ -32,6 +32,12 @@ export interface PartitionLog {
   append(batch: Uint8Array, options: AppendOptions): AppendResult;
 
   /**
+   * What to answer for a batch that was refused before it could be appended. The partition hears of it for the sake of what
+   * the producer sent behind it.
+   */
+  refuse(batch: Uint8Array, error: ErrorCode): AppendResult;
+
+  /**
    * Batches from the one containing `fromOffset` on. At least one whole batch when `minOneBatch`, else none that
    * exceeds `maxBytes` (KIP-74). Synchronous when the bytes are in the tail cache.
    */

@@ -4,7 +4,7 @@ import type { Stream } from '../store/stream.ts';
 import { WalClosedError } from '../wal/wal.ts';
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
-import { BatchHeader } from '../wire/records/batch-header.ts';
+import { BATCH_HEADER_BYTES, BatchHeader } from '../wire/records/batch-header.ts';
 import { isTailDue } from './active-tail.ts';
 import { comesAgain, validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
@@ -120,11 +120,7 @@ export class Partition implements PartitionLog {
     const header = new BatchHeader(batch);
     const refusal = validateBatch(header, this.#config, options.origin, nowMs);
     const { producers } = this.#state;
-    if (refusal !== undefined) {
-      if (comesAgain(refusal.error) && header.producerId >= 0 && header.baseSequence === 0)
-        producers.refusedFirst(header.producerId, header.producerEpoch);
-      return { ...refusal, baseOffset: -1, logAppendTimeMs: -1 };
-    }
+    if (refusal !== undefined) return { ...this.refuse(batch, refusal.error), ...refusal };
 
     const { producerId, producerEpoch, baseSequence, lastOffsetDelta } = header;
     const idempotent = producerId >= 0 && !header.isControl;
@@ -173,6 +169,15 @@ export class Partition implements PartitionLog {
     this.traffic.bytesIn += batch.length;
     this.traffic.requests += 1;
     return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs, durable };
+  }
+
+  refuse(batch: Uint8Array, error: ErrorCode): AppendResult {
+    if (comesAgain(error) && batch.length >= BATCH_HEADER_BYTES) {
+      const { producerId, producerEpoch, baseSequence } = new BatchHeader(batch);
+      if (producerId >= 0 && baseSequence === 0)
+        this.#state.producers.refusedFirst(producerId, producerEpoch);
+    }
+    return refused(error);
   }
 
   read(fromOffset: number, maxBytes: number, options: ReadOptions): LogRead | Promise<LogRead> {

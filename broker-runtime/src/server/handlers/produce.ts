@@ -167,7 +167,7 @@ function admissionError(error: unknown): ErrorCode {
 function append({ index, bytes, target }: Work, refused: ErrorCode): Outcome {
   if (typeof target === 'number') return { index, appended: refusal(target) };
   invariant(!(target instanceof Promise), 'I14', 'a batch is appended to a partition that is open');
-  if (refused !== Errors.NONE) return { index, log: target, appended: refusal(refused) };
+  if (refused !== Errors.NONE) return { index, log: target, appended: target.refuse(bytes, refused) };
   return { index, log: target, appended: target.append(bytes, { origin: 'client' }) };
 }
 

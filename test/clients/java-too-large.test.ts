@@ -8,6 +8,10 @@ const MIB = 1024 * KIB;
 const DEADLINE_MS = 60_000;
 /** What a topic takes, and what a batch may inflate to where the broker looks into it. */
 const MAX_MESSAGE_BYTES = 100_000;
+/** How long Java may try what cannot succeed. */
+const STUCK_MS = 10_000;
+/** Twice what pauses of 100 ms leave room for; without them it was thousands. */
+const STUCK_TRIES_MAX = 200;
 const INFLATED_MAX_BYTES = 64 * MIB;
 
 /** A line of so many bytes that tells which it is. */
@@ -37,9 +41,11 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
     input: readonly string[],
     batchBytes: number,
     codec = 'none',
+    settings: Readonly<Record<string, number>> = {},
   ): Promise<Finished> {
     const memory = { 'max.request.size': 90_000_000, 'buffer.memory': 200_000_000, 'linger.ms': 2_000 };
-    const properties = Object.entries({ ...memory, 'batch.size': batchBytes }).flatMap(([name, value]) => [
+    const all = { ...memory, 'batch.size': batchBytes, ...settings };
+    const properties = Object.entries(all).flatMap(([name, value]) => [
       '--command-property',
       `${name}=${value}`,
     ]);
@@ -80,6 +86,17 @@ describe("Java's producer, when its batch is MESSAGE_TOO_LARGE", () => {
     const { stderr } = await produce('single', sent, 10_000);
     expect(stderr).toMatch(/value: 200000 bytes with error:\s+\S*RecordTooLargeException: .*100000/);
     expect(await read('single')).toEqual([sent[0], sent[2]]);
+  });
+
+  test('failure class: refused-without-pause: one with a tiny record beside it, which Java splits into itself for ever', async () => {
+    await create('stuck', `max.message.bytes=${MAX_MESSAGE_BYTES}`);
+    const deadline = { 'linger.ms': 500, 'request.timeout.ms': 1_000, 'delivery.timeout.ms': STUCK_MS };
+    const { stderr } = await produce('stuck', [line(0, 200_000), 'x'], 1_000_000, 'none', deadline);
+    const tries = stderr.split('splitting and retrying').length - 1;
+    console.log(`${tries} tries in ${STUCK_MS} ms`);
+    expect(stderr).toMatch(/TimeoutException/);
+    expect(tries).toBeLessThan(STUCK_TRIES_MAX);
+    expect(await read('stuck')).toEqual([]);
   });
 
   /** A topic with a bound in the past is one whose batches are inflated to be looked into. */

@@ -3,6 +3,7 @@ import {
   InitProducerIdRequest,
   InitProducerIdResponse,
 } from '../../broker-runtime/src/wire/messages/init-producer-id.ts';
+import { STUCK_THROTTLE_MS, StuckBatches } from '../../broker-runtime/src/server/handlers/stuck-batches.ts';
 import { Errors } from '../../broker-runtime/src/wire/errors.ts';
 import { ProduceRequest } from '../../broker-runtime/src/wire/messages/produce.ts';
 import { CompressionType } from '../../broker-runtime/src/wire/records/batch-header.ts';
@@ -98,6 +99,31 @@ describe('Produce', () => {
     expect(response.responses[1]?.partitionResponses[0]?.errorCode).toBe(Errors.UNKNOWN_TOPIC_OR_PARTITION);
     // Both batches became durable by one write of the WAL.
     expect(rig.disk.writes - writesBefore).toBe(1);
+  });
+
+  test('failure class: refused-without-pause: the third time the same batch is too large, its producer is asked to wait', async () => {
+    await rig.topic('p-stuck', { configs: { 'max.message.bytes': '500' } });
+    const sent = async (...batches: Uint8Array[]) => {
+      const partitionData = batches.map((records) => ({ index: 0, records }));
+      const topicData = [{ name: 'p-stuck', partitionData }];
+      return (await produce(9, { acks: -1, timeoutMs: 1000, topicData })).throttleTimeMs;
+    };
+    const whole = batchOf(['x'.repeat(1000), 'y']);
+    const half = batchOf(['x'.repeat(1000)]);
+    const small = batchOf(['y']);
+    // Who splits sends the whole once more, and smaller parts after it.
+    for (const batch of [whole, whole, half, half, small]) expect(await sent(batch)).toBe(0);
+    expect(await sent(small, whole)).toBe(STUCK_THROTTLE_MS);
+    expect(await sent(whole)).toBe(STUCK_THROTTLE_MS);
+    expect(await sent(small)).toBe(0);
+  });
+
+  test('of batches that are too large a thousand are remembered, no more', () => {
+    const stuck = new StuckBatches();
+    const batches = Array.from({ length: 1_001 }, (_, n) => batchOf([`batch ${n}`]));
+    for (let time = 0; time < 3; time += 1)
+      for (const batch of batches) expect(stuck.throttleMs(batch)).toBe(0);
+    expect(stuck.throttleMs(new Uint8Array(10))).toBe(0);
   });
 
   test.each(Object.entries(CompressionType))(

@@ -10,6 +10,7 @@ import { UnanswerableError, defineApi, type RequestContext } from '../api.ts';
 import type { Services } from '../services.ts';
 import { LeaderHints, wantsLeader } from './leader-hints.ts';
 import { findTopic, openPartition, type TopicRef } from './partition-access.ts';
+import { StuckBatches } from './stuck-batches.ts';
 
 type TopicData = ProduceRequest['topicData'][number];
 type TopicRow = Encodable<typeof ProduceResponse>['responses'][number];
@@ -58,44 +59,51 @@ export const produceApi = defineApi({
   request: ProduceRequest,
   response: ProduceResponse,
   requestMemory: 'borrowed',
-  handler: (services) => async (request, context) => {
-    const { acks, timeoutMs, topicData } = request;
-    const planned = plan(services, topicData, acks, context.apiVersion);
-    const works = planned.every(isOpen) ? planned : await Promise.all(planned.map(opened));
+  handler:
+    (services, stuck = new StuckBatches()) =>
+    async (request, context) => {
+      const { acks, timeoutMs, topicData } = request;
+      const planned = plan(services, topicData, acks, context.apiVersion);
+      const works = planned.every(isOpen) ? planned : await Promise.all(planned.map(opened));
 
-    // No await between being let in at once and the appends: others would be let into the same room.
-    const admitted = admit(services, works, {
-      ms: Math.max(MIN_ADMISSION_PATIENCE_MS, timeoutMs),
-      // Without acks a client may be gone as soon as it has sent.
-      signal: acks === 0 ? undefined : context.signal,
-    });
-    const refused = typeof admitted === 'number' ? admitted : await admitted;
-    if (refused === Errors.REQUEST_TIMED_OUT) {
-      context.endConnection('produce-timeout', 'the WAL had no room within the timeout of a produce request');
-    }
-    const outcomes = works.map((work) => append(work, refused));
-    context.releaseRequest();
-    context.startNext();
+      // No await between being let in at once and the appends: others would be let into the same room.
+      const admitted = admit(services, works, {
+        ms: Math.max(MIN_ADMISSION_PATIENCE_MS, timeoutMs),
+        // Without acks a client may be gone as soon as it has sent.
+        signal: acks === 0 ? undefined : context.signal,
+      });
+      const refused = typeof admitted === 'number' ? admitted : await admitted;
+      if (refused === Errors.REQUEST_TIMED_OUT) {
+        context.endConnection(
+          'produce-timeout',
+          'the WAL had no room within the timeout of a produce request',
+        );
+      }
+      const outcomes = works.map((work) => append(work, refused));
+      const throttleTimeMs = outcomes.some(isTooLarge) ? throttleMs(stuck, works, outcomes) : 0;
+      context.releaseRequest();
+      context.startNext();
 
-    if (acks === 0) {
-      closeIfRefused(outcomes);
-      return undefined;
-    }
-    const failed = await failedWrites(outcomes);
-    const hints = hintsFor(services, context, outcomes);
-    let at = 0;
-    const responses = topicData.map((topic) => {
-      const { name, topicId, partitionData } = topic;
-      const ofTopic = outcomes.slice(at, at + partitionData.length);
-      at += partitionData.length;
-      return {
-        name,
-        topicId,
-        partitionResponses: ofTopic.map((outcome) => rowOf(topic, outcome, failed, hints)),
-      };
-    });
-    return hints === undefined ? { responses } : { responses, nodeEndpoints: hints.nodeEndpoints };
-  },
+      if (acks === 0) {
+        closeIfRefused(outcomes);
+        return undefined;
+      }
+      const failed = await failedWrites(outcomes);
+      const hints = hintsFor(services, context, outcomes);
+      let at = 0;
+      const responses = topicData.map((topic) => {
+        const { name, topicId, partitionData } = topic;
+        const ofTopic = outcomes.slice(at, at + partitionData.length);
+        at += partitionData.length;
+        return {
+          name,
+          topicId,
+          partitionResponses: ofTopic.map((outcome) => rowOf(topic, outcome, failed, hints)),
+        };
+      });
+      const answer = { responses, throttleTimeMs };
+      return hints === undefined ? answer : { ...answer, nodeEndpoints: hints.nodeEndpoints };
+    },
   failure: (errorCode, { topicData }) => ({
     responses: topicData.map(({ name, topicId, partitionData }) => ({
       name,
@@ -169,6 +177,20 @@ function append({ index, bytes, target }: Work, refused: ErrorCode): Outcome {
   invariant(!(target instanceof Promise), 'I14', 'a batch is appended to a partition that is open');
   if (refused !== Errors.NONE) return { index, log: target, appended: target.refuse(bytes, refused) };
   return { index, log: target, appended: target.append(bytes, { origin: 'client' }) };
+}
+
+function isTooLarge({ appended }: Outcome): boolean {
+  return appended.error === Errors.MESSAGE_TOO_LARGE;
+}
+
+/** What is asked for by whichever batch asks for most. */
+function throttleMs(stuck: StuckBatches, works: readonly Work[], outcomes: readonly Outcome[]): number {
+  let ms = 0;
+  for (const [at, { bytes }] of works.entries()) {
+    const outcome = outcomes[at];
+    if (outcome !== undefined && isTooLarge(outcome)) ms = Math.max(ms, stuck.throttleMs(bytes));
+  }
+  return ms;
 }
 
 function refusal(error: ErrorCode): AppendResult {

@@ -86,8 +86,9 @@ export class Checkpointer {
   readonly #intervalMs: number;
   readonly #current: () => Checkpoint;
   /** `freed`: the older of the two durable superblocks. */
-  readonly #onSaved: (newest: Checkpoint, freed: Checkpoint) => void;
+  readonly #onSaved: (freed: Checkpoint) => void;
   readonly #onError: (error: unknown) => void;
+  readonly #trims: (PromiseWithResolvers<undefined> & { readonly sequence: number })[] = [];
   #newest: Checkpoint;
   #older: Checkpoint;
   #timer: Timer | undefined;
@@ -101,7 +102,7 @@ export class Checkpointer {
     readonly intervalMs: number;
     readonly saved: Checkpoint;
     readonly current: () => Checkpoint;
-    readonly onSaved: (newest: Checkpoint, freed: Checkpoint) => void;
+    readonly onSaved: (freed: Checkpoint) => void;
     readonly onError: (error: unknown) => void;
   }) {
     this.#write = options.write;
@@ -114,8 +115,13 @@ export class Checkpointer {
     this.#older = options.saved;
   }
 
-  get savedStartSequence(): number {
-    return this.#newest.startSequence;
+  /** Resolves when a superblock names a start behind `sequence`. */
+  async trim(sequence: number): Promise<void> {
+    if (sequence < this.#newest.startSequence) return;
+    const waiter = { sequence, ...Promise.withResolvers<undefined>() };
+    this.#trims.push(waiter);
+    this.schedule();
+    await waiter.promise;
   }
 
   /** Something changed: it will be saved within the interval. */
@@ -134,21 +140,26 @@ export class Checkpointer {
 
   /** Saves the final state; rejects when it cannot. */
   async finish(): Promise<void> {
-    this.stop();
+    this.#halt();
     await this.#writing;
     while (this.#isDirty()) await this.#save();
   }
 
-  /** Starts no write any more. */
-  stop(): void {
-    this.#stopped = true;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+  /** Starts no write any more, and nobody waits for one. */
+  stop(error: Error): void {
+    this.#halt();
+    for (const waiter of this.#trims.splice(0)) waiter.reject(error);
   }
 
   /** The write under way, if any; never rejects. */
   get idle(): Promise<void> | undefined {
     return this.#writing;
+  }
+
+  #halt(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #start(): void {
@@ -168,9 +179,16 @@ export class Checkpointer {
     this.#older = this.#newest;
     this.#newest = checkpoint;
     this.#writing = undefined;
-    this.#onSaved(this.#newest, this.#older);
+    this.#tellTrimmed();
+    this.#onSaved(this.#older);
     if (this.#isUrgent()) this.#start();
     else this.schedule();
+  }
+
+  #tellTrimmed(): void {
+    while (this.#trims[0] !== undefined && this.#trims[0].sequence < this.#newest.startSequence) {
+      this.#trims.shift()?.resolve(undefined);
+    }
   }
 
   /** Asked for again by whom `onSaved` told; a method, because the compiler does not see that call change it. */

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { GroupQueue } from '../groups/group-queue.ts';
+import type { MediumWriter } from '../groups/group-wal.ts';
 import type { Group } from '../groups/group.ts';
 import { WalClosedError } from '../wal.ts';
 import { GROUP_HEADER_BYTES, writeGroupHeader } from './group-layout.ts';
@@ -42,7 +43,7 @@ export interface GroupWriterOptions {
  * reports them in sequence order, whatever order the devices finish in. Recovery leans on both: what follows a hole
  * was never acknowledged, and no group is further from the last acknowledged one than {@link windowGroups}.
  */
-export class GroupWriter {
+export class GroupWriter implements MediumWriter {
   /** Recovery must know it: a group further on than this proves that a missing one was acknowledged. */
   readonly windowGroups: number;
   readonly #options: GroupWriterOptions;
@@ -97,6 +98,7 @@ export class GroupWriter {
 
   /** Resolves when all is written and acknowledged or the writer stopped, and no write is under way. */
   async drained(): Promise<void> {
+    this.pump();
     while (
       this.#lanes.some((lane) => lane.inFlight > 0) ||
       (!this.#stopped && (this.#options.queue.first !== undefined || this.#pending.length > 0))

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { RetryingStore } from '../conditional/retrying-store.ts';
 import type { GroupQueue } from '../groups/group-queue.ts';
+import type { MediumWriter } from '../groups/group-wal.ts';
 import type { Group } from '../groups/group.ts';
 import { WalMismatchError } from '../wal.ts';
 import { FenceCheck } from './fence-check.ts';
@@ -48,7 +49,7 @@ interface Flight {
  * An idle log writes at once. A busy one lets a group fill for `groupDelayMs` since the put before, because every put
  * is billed; a full group does not wait. When all puts are under way, groups fill up to their size by themselves.
  */
-export class ObjectWriter {
+export class ObjectWriter implements MediumWriter {
   readonly #options: ObjectWriterOptions;
   readonly #fence: FenceCheck;
   /** Under way, or waiting for the fence or for an earlier one, in sequence order; the WAL's memory bounds them. */
@@ -97,12 +98,6 @@ export class ObjectWriter {
     }
   }
 
-  /** Lets nothing wait to be filled any more. */
-  hurry(): void {
-    this.#isHurried = true;
-    this.pump();
-  }
-
   /** Starts and acknowledges nothing any more and gives back what will never be acknowledged. */
   stop(): Group[] {
     this.#isStopped = true;
@@ -112,8 +107,10 @@ export class ObjectWriter {
     return this.#flights.splice(0).map(({ group }) => group);
   }
 
-  /** Resolves when everything in the queue is acknowledged, or the writer stopped. */
+  /** Lets nothing wait to be filled any more. Resolves when all is acknowledged, or the writer stopped. */
   async drained(): Promise<void> {
+    this.#isHurried = true;
+    this.pump();
     while (!this.#isStopped && (this.#flights.length > 0 || this.#options.queue.first !== undefined)) {
       await new Promise<undefined>((resolve) => {
         this.#onIdle = () => {

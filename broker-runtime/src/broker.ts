@@ -1,97 +1,46 @@
-import { ClosedError, messageOf } from './base/errors.ts';
+import { ClosedError } from './base/errors.ts';
 import { MemoryShare } from './base/memory-budget.ts';
 import { blockLogs } from './broker/block-logs.ts';
-import { ClusterNode, type ClusterStatus } from './broker/cluster-node.ts';
+import { closeStep } from './broker/close-step.ts';
+import { ClusterNode } from './broker/cluster-node.ts';
 import { KnownBrokers } from './broker/known-brokers.ts';
 import { ledPartitions } from './broker/led-partitions.ts';
 import { leasedPartitions } from './broker/leased-partitions.ts';
 import { planMemory } from './broker/memory.ts';
 import { objectLogs } from './broker/object-logs.ts';
 import { partitionLoads } from './broker/partition-loads.ts';
+import type { BrokerOptions, BrokerStatus, BrokerWorld, CloseOptions } from './broker/options.ts';
 import { PartitionMoves } from './broker/partition-moves.ts';
 import { KafkaSettings } from './broker/settings.ts';
 import { Takeovers } from './broker/takeover.ts';
-import type { WalVolumes } from './broker/wal-volume.ts';
 import { GroupCoordinator } from './coordinator/group-coordinator.ts';
 import { PartitionOffsetsLog } from './coordinator/partition-offsets-log.ts';
 import type { PartitionSet } from './log/partitions.ts';
 import type { Env } from './ports/env.ts';
-import type { Address, Network } from './ports/network.ts';
-import type { ObjectStore } from './ports/object-store.ts';
+import type { Address } from './ports/network.ts';
 import { allApis } from './server/apis.ts';
 import { KafkaServer } from './server/server.ts';
 import type { Services } from './server/services.ts';
-import type { ServerStatus } from './server/status.ts';
-import type { StoreStatus } from './store/stream.ts';
-import {
-  type BrokerStreamStore,
-  openStreamStore,
-  type StoreContext,
-  type StoreOptions,
-} from './store/stream-store.ts';
+import { type BrokerStreamStore, openStreamStore, type StoreContext } from './store/stream-store.ts';
 import type { MayAcknowledge } from './wal/block-wal.ts';
+
+export type { BrokerOptions, BrokerStatus, BrokerWorld, CloseOptions, StorePaces } from './broker/options.ts';
 
 /** How long a stop waits for each step; the store has its own patience. */
 const DRAIN_MS = 15_000;
 const PARTITIONS_CLOSE_MS = 10_000;
 const LEAVE_MS = 5_000;
 
-/** Everything of the store's options that is no share of the broker's memory. */
-export type StorePaces = Partial<
-  Pick<
-    StoreOptions,
-    | 'uploadIntervalMs'
-    | 'uploadEntries'
-    | 'prepareTtlMs'
-    | 'compactionIntervalMs'
-    | 'compactionFanIn'
-    | 'garbageIntervalMs'
-    | 'deleteDelayMs'
-    | 'closeTimeoutMs'
-  >
->;
-
-/** The world a broker lives in, chosen by its composition root. */
-export interface BrokerWorld {
+interface BrokerParts {
   readonly env: Env;
-  readonly objects: ObjectStore;
-  readonly network: Network;
-  /** How clients come in. Default: `network`. */
-  readonly clientNetwork?: Network;
-  /** Where WALs are: on volumes, or each in the bucket as objects (protocol 2.2). */
-  readonly volumes: WalVolumes | 'object';
-}
-
-export interface BrokerOptions {
-  readonly nodeId: number;
-  readonly listen: Address;
-  /** What clients are told to connect to. Default: the address listened on. */
-  readonly advertisedHost?: string;
-  /** Where other brokers reach this one; they are told the address it listens on. */
-  readonly internalListen: Address;
-  /** The availability zone: whoever takes this broker's log over must be in it, too. */
-  readonly zone: string;
-  /** All buffers and caches; Node's own heap comes on top. */
-  readonly memoryBytes: number;
-  /** Kafka broker settings given at start, by their Kafka names. */
-  readonly settings: Readonly<Record<string, string>>;
-  /** Start although the volume with the last life's log is gone. */
-  readonly acceptWalLoss?: boolean;
-  /** Paces of the store other than the usual ones: simulations upload and clean up within seconds. */
-  readonly storePaces?: StorePaces;
-}
-
-export interface BrokerStatus {
-  readonly cluster: ClusterStatus;
-  readonly server: ServerStatus;
-  readonly store: StoreStatus;
-  /** What the metadata log waits for, or undefined while it goes on: uploads wait for it too. */
-  readonly metadataTrouble: string | undefined;
-}
-
-export interface CloseOptions {
-  /** Gives the partitions to other brokers first. Without it clients wait for them: when all stop together. @default true */
-  readonly drain?: boolean;
+  readonly address: Address;
+  readonly failed: Promise<Error>;
+  readonly cluster: ClusterNode;
+  readonly server: KafkaServer;
+  readonly groups: GroupCoordinator;
+  readonly partitions: PartitionSet;
+  readonly store: BrokerStreamStore;
+  readonly stopping: AbortController;
 }
 
 /**
@@ -108,35 +57,13 @@ export class Broker {
   readonly internalAddress: Address;
   /** Resolves with the reason when the broker cannot go on; the process must end then, and keeps its WAL (R10). */
   readonly failed: Promise<Error>;
-  readonly #env: Env;
-  readonly #cluster: ClusterNode;
-  readonly #server: KafkaServer;
-  readonly #groups: GroupCoordinator;
-  readonly #partitions: PartitionSet;
-  readonly #store: BrokerStreamStore;
-  readonly #stopping: AbortController;
+  readonly #parts: BrokerParts;
 
-  private constructor(parts: {
-    readonly env: Env;
-    readonly address: Address;
-    readonly failed: Promise<Error>;
-    readonly cluster: ClusterNode;
-    readonly server: KafkaServer;
-    readonly groups: GroupCoordinator;
-    readonly partitions: PartitionSet;
-    readonly store: BrokerStreamStore;
-    readonly stopping: AbortController;
-  }) {
-    this.#env = parts.env;
+  private constructor(parts: BrokerParts) {
+    this.#parts = parts;
     this.address = parts.address;
     this.internalAddress = parts.cluster.address;
     this.failed = parts.failed;
-    this.#cluster = parts.cluster;
-    this.#server = parts.server;
-    this.#groups = parts.groups;
-    this.#partitions = parts.partitions;
-    this.#store = parts.store;
-    this.#stopping = parts.stopping;
   }
 
   /**
@@ -293,11 +220,12 @@ export class Broker {
   }
 
   status(): BrokerStatus {
+    const { cluster, server, store } = this.#parts;
     return {
-      cluster: this.#cluster.status,
-      server: this.#server.status,
-      store: this.#store.status(),
-      metadataTrouble: this.#cluster.trouble,
+      cluster: cluster.status,
+      server: server.status,
+      store: store.status(),
+      metadataTrouble: cluster.trouble,
     };
   }
 
@@ -306,36 +234,17 @@ export class Broker {
    * @returns whether everything was uploaded in time; else the next start finds the rest in the WAL
    */
   async close({ drain = true }: CloseOptions = {}): Promise<boolean> {
-    if (drain) await this.#within('drain', DRAIN_MS, this.#cluster.drain());
-    this.#stopping.abort();
+    const { env, cluster, server, groups, partitions, store, stopping } = this.#parts;
+    if (drain) await closeStep(env, 'drain', DRAIN_MS, cluster.drain());
+    stopping.abort();
     // First: members parked in a rebalance are answered by it, and the server waits for their answers.
-    this.#groups.close();
-    await this.#server.close();
+    groups.close();
+    await server.close();
     // Snapshots only spare the next start work, and they wait for the object store: not for ever.
-    await this.#within('partitions', PARTITIONS_CLOSE_MS, this.#partitions.close());
-    const isEmpty = await this.#store.close();
-    if (isEmpty) await this.#within('leave', LEAVE_MS, this.#cluster.leave());
-    await this.#cluster.close();
+    await closeStep(env, 'partitions', PARTITIONS_CLOSE_MS, partitions.close());
+    const isEmpty = await store.close();
+    if (isEmpty) await closeStep(env, 'leave', LEAVE_MS, cluster.leave());
+    await cluster.close();
     return isEmpty;
-  }
-
-  async #within(step: string, limitMs: number, work: Promise<unknown>): Promise<void> {
-    const { clock, events } = this.#env;
-    const done = work.then(
-      () => true,
-      (error: unknown) => {
-        events.warn('broker.close-step-failed', { step, reason: messageOf(error) });
-        return true;
-      },
-    );
-    const late = new AbortController();
-    const timedOut = clock.sleep(limitMs, late.signal).then(
-      () => false,
-      () => true,
-    );
-    if (!(await Promise.race([done, timedOut]))) {
-      events.warn('broker.close-step-late', { step, afterMs: limitMs });
-    }
-    late.abort();
   }
 }

@@ -1,23 +1,18 @@
-import { invariant, InvariantViolation } from '../base/errors.ts';
+import { invariant } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { ObjectStore } from '../ports/object-store.ts';
 import { CommittedEntries } from './conditional/committed-entries.ts';
 import type { RecentEntries } from './conditional/committed-entries.ts';
+import { DecidedTogether, DecisionQueue } from './conditional/decision-queue.ts';
 import { Images } from './conditional/images.ts';
 import { ConditionalLog, SupersededError } from './conditional-log.ts';
 import type { ConditionalLogOptions, LogPosition } from './conditional-log.ts';
-import { DecisionTooLargeError, JournalBusyError, JournalClosedError } from './journal.ts';
+import { JournalClosedError } from './journal.ts';
 import type { Decision, Image, Journal, JournalRecord } from './journal.ts';
 
 export type { RecentEntries } from './conditional/committed-entries.ts';
 export { TooManyWaitersError } from './conditional/sequence-waiters.ts';
 
-/** Decisions that may wait for the entry under way. Each is a request somebody waits for. */
-const MAX_WAITING = 10_000;
-/** An entry takes in no further decision from this size on: a put of this size takes about as long as a small one. */
-const ENTRY_FULL_BYTES = 256 * 1024;
-/** What one decision may have: ten thousand partitions created at once have about a tenth of it. */
-const MAX_DECISION_BYTES = 4 * 1024 * 1024;
 /** How long a closing journal lets the store finish what is under way. */
 const CLOSE_PATIENCE_MS = 5_000;
 
@@ -27,17 +22,6 @@ export interface ConditionalJournalOptions extends ConditionalLogOptions {
   readonly snapshotEveryBytes?: number;
   /** The journal failed: nothing more can be committed, the broker must stop. Not called for {@link Journal.close}. */
   readonly onFailed?: (error: JournalClosedError) => void;
-}
-
-interface Waiting {
-  readonly decide: (sequence: number) => Decision<unknown>;
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-interface Decided {
-  readonly waiting: Waiting;
-  readonly result: unknown;
 }
 
 /**
@@ -53,7 +37,7 @@ export class ConditionalJournal implements Journal {
   readonly #onFailed: (error: JournalClosedError) => void;
   readonly #snapshotEveryEntries: number;
   readonly #snapshotEveryBytes: number;
-  #waiting: Waiting[] = [];
+  readonly #queue = new DecisionQueue();
   #committing: Promise<void> | undefined;
   #maintenance: Promise<void> | undefined;
   #closedBy: JournalClosedError | undefined;
@@ -121,18 +105,9 @@ export class ConditionalJournal implements Journal {
 
   commit<T>(decide: (sequence: number) => Decision<T>): Promise<T> {
     if (this.#closedBy !== undefined) return Promise.reject(this.#closedBy);
-    if (this.#waiting.length >= MAX_WAITING) {
-      return Promise.reject(
-        new JournalBusyError(
-          `${MAX_WAITING} decisions wait for the metadata log already` +
-            (this.trouble === undefined ? '' : ` (${this.trouble})`),
-        ),
-      );
-    }
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ decide, resolve: (result) => resolve(result as T), reject });
-      this.#committing ??= this.#commitWaiting();
-    });
+    const answer = this.#queue.add(decide, this.trouble);
+    this.#committing ??= this.#commitWaiting();
+    return answer;
   }
 
   /** What followers ask for; see {@link CommittedEntries.after}. */
@@ -160,7 +135,7 @@ export class ConditionalJournal implements Journal {
   async close(): Promise<void> {
     const error = new JournalClosedError('the journal was closed');
     this.#closedBy ??= error;
-    this.#rejectWaiting(error);
+    this.#queue.rejectAll(error);
     this.#committed.close(error);
     const patience = this.#env.clock.timer(CLOSE_PATIENCE_MS, () => this.#log.close());
     await this.#committing;
@@ -201,47 +176,18 @@ export class ConditionalJournal implements Journal {
   async #commitWaiting(): Promise<void> {
     // Let everybody who decides in this turn in.
     await Promise.resolve();
-    while (this.#waiting.length > 0 && this.#closedBy === undefined) {
-      const decided: Decided[] = [];
+    while (!this.#queue.isEmpty && this.#closedBy === undefined) {
+      const decided = new DecidedTogether();
       try {
-        const records = this.#decide(decided);
-        if (records.length > 0) await this.#append(records);
+        this.#queue.decide(this.#log.sequence + 1, this.#images, decided);
+        if (decided.records.length > 0) await this.#append(decided.records);
       } catch (error) {
         this.#fail(error, decided);
         break;
       }
-      for (const { waiting, result } of decided) waiting.resolve(result);
+      decided.resolve();
     }
     this.#committing = undefined;
-  }
-
-  /** Makes decisions until the entry is full, each on top of the ones before. */
-  #decide(decided: Decided[]): readonly JournalRecord[] {
-    const sequence = this.#log.sequence + 1;
-    const records: JournalRecord[] = [];
-    let bytes = 0;
-    let taken = 0;
-    for (const waiting of this.#waiting) {
-      if (bytes >= ENTRY_FULL_BYTES) break;
-      taken++;
-      let decision: Decision<unknown>;
-      try {
-        decision = waiting.decide(sequence);
-        bytes += this.#checkedSize(decision.records);
-      } catch (error) {
-        // A broken invariant is not an answer to this caller alone: the state cannot be trusted (R10).
-        if (error instanceof InvariantViolation) throw error;
-        waiting.reject(error);
-        continue;
-      }
-      decided.push({ waiting, result: decision.result });
-      for (const record of decision.records) {
-        records.push(record);
-        this.#images.apply(record, sequence);
-      }
-    }
-    this.#waiting = this.#waiting.slice(taken);
-    return records;
   }
 
   async #append(records: readonly JournalRecord[]): Promise<void> {
@@ -290,21 +236,7 @@ export class ConditionalJournal implements Journal {
     this.#maintenance = work();
   }
 
-  #checkedSize(records: readonly JournalRecord[]): number {
-    let bytes = 0;
-    for (const record of records) {
-      this.#images.image(record.kind);
-      bytes += record.bytes.length;
-    }
-    if (bytes > MAX_DECISION_BYTES) {
-      throw new DecisionTooLargeError(
-        `one change has ${bytes} bytes of metadata records, at most ${MAX_DECISION_BYTES} fit an entry: split the request`,
-      );
-    }
-    return bytes;
-  }
-
-  #fail(cause: unknown, decided: readonly Decided[]): void {
+  #fail(cause: unknown, decided: DecidedTogether): void {
     const wasClosed = this.#closedBy !== undefined;
     const message = cause instanceof Error ? cause.message : String(cause);
     const error =
@@ -312,17 +244,12 @@ export class ConditionalJournal implements Journal {
         ? new JournalClosedError(`${message}; this process must stop and start again`, { cause })
         : new JournalClosedError(`the metadata log cannot be written any more: ${message}`, { cause });
     this.#closedBy ??= error;
-    for (const { waiting } of decided) waiting.reject(error);
-    this.#rejectWaiting(error);
+    decided.reject(error);
+    this.#queue.rejectAll(error);
     this.#committed.close(error);
     if (wasClosed) return;
     this.#env.events.error('journal.failed', { cause: message });
     this.#log.close();
     this.#onFailed(error);
-  }
-
-  #rejectWaiting(error: JournalClosedError): void {
-    for (const waiting of this.#waiting) waiting.reject(error);
-    this.#waiting = [];
   }
 }

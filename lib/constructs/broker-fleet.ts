@@ -1,4 +1,4 @@
-import { Duration, Tags, Validations } from 'aws-cdk-lib';
+import { Duration, Stack, Tags, Validations } from 'aws-cdk-lib';
 import type { CfnAutoScalingGroup } from 'aws-cdk-lib/aws-autoscaling';
 import {
   AutoScalingGroup,
@@ -15,6 +15,7 @@ import {
   type Connections,
   EbsDeviceVolumeType,
   type IConnectable,
+  type IMachineImage,
   InstanceType,
   type ISecurityGroup,
   LaunchTemplate,
@@ -39,6 +40,8 @@ export interface BrokerFleetProps {
   /** The script of the first boot. */
   readonly userData: string;
   readonly architecture: 'arm64' | 'x86_64';
+  /** Amazon Linux 2023, in the stack's region. @default - the newest at each deployment */
+  readonly imageId?: string;
   /** The wanted ones first. */
   readonly instanceTypes: readonly string[];
   /** Of each zone: instances that are never spot. */
@@ -118,9 +121,7 @@ export class BrokerFleet extends Construct implements IConnectable {
     const template = new LaunchTemplate(this, 'Template', {
       launchTemplateName: `millrace-${props.cluster}`,
       instanceType: new InstanceType(firstType),
-      machineImage: MachineImage.latestAmazonLinux2023({
-        cpuType: props.architecture === 'arm64' ? AmazonLinuxCpuType.ARM_64 : AmazonLinuxCpuType.X86_64,
-      }),
+      machineImage: machineImage(this, props),
       role: props.role,
       securityGroup: props.securityGroup,
       userData: UserData.custom(props.userData),
@@ -232,4 +233,11 @@ export class BrokerFleet extends Construct implements IConnectable {
     });
     return group;
   }
+}
+
+function machineImage(scope: Construct, { architecture, imageId }: BrokerFleetProps): IMachineImage {
+  if (imageId !== undefined) return MachineImage.genericLinux({ [Stack.of(scope).region]: imageId });
+  return MachineImage.latestAmazonLinux2023({
+    cpuType: architecture === 'arm64' ? AmazonLinuxCpuType.ARM_64 : AmazonLinuxCpuType.X86_64,
+  });
 }

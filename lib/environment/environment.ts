@@ -60,6 +60,12 @@ export interface InstanceOptions {
    * @default - by tier
    */
   readonly types?: readonly string[];
+  /**
+   * Amazon Linux 2023 of that architecture, by the id of its image in the region. Pinned, an instance that is replaced tonight boots what
+   * was tried; packages come in the versions of the image, too.
+   * @default - the newest at each deployment
+   */
+  readonly imageId?: string;
   /** Instances of each zone that are never spot. @default 0 */
   readonly onDemandBasePerZone?: number;
   /** Of the instances above the base. @default 100 */

@@ -19,6 +19,8 @@ export interface ResolvedEnvironment {
   readonly instances: {
     readonly architecture: Architecture;
     readonly types: readonly string[];
+    /** Undefined: the newest. */
+    readonly imageId: string | undefined;
     readonly onDemandBasePerZone: number;
     readonly spotPercent: number;
     readonly sessionManager: boolean;
@@ -104,6 +106,7 @@ export function resolveEnvironment(environment: Environment): ResolvedEnvironmen
     instances: {
       architecture,
       types: environment.instances?.types ?? DEFAULT_TYPES[tier][architecture],
+      imageId: environment.instances?.imageId,
       onDemandBasePerZone: environment.instances?.onDemandBasePerZone ?? 0,
       spotPercent: environment.instances?.spotPercent ?? 100,
       sessionManager: environment.instances?.sessionManager ?? false,

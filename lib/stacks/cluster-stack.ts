@@ -109,6 +109,7 @@ export class ClusterStack extends Stack {
       securityGroup: brokers,
       userData,
       architecture: instances.architecture,
+      ...(instances.imageId === undefined ? {} : { imageId: instances.imageId }),
       instanceTypes: instances.types,
       onDemandBase: instances.onDemandBasePerZone,
       spotPercent: instances.spotPercent,

@@ -54,6 +54,7 @@ describe('an environment', () => {
     ['SlotsPerZone', 'slotsPerZone', { slotsPerZone: 17 }],
     ['InstanceType', 'instances.types', { instances: { types: ['m5.large'] } }],
     ['InstanceType', 'instances.types', { instances: { architecture: 'x86_64', types: ['m7g.large'] } }],
+    ['ImageId', 'instances.imageId', { instances: { imageId: 'al2023' } }],
     ['SpotPercent', 'instances.spotPercent', { instances: { spotPercent: 101 } }],
     ['WalIops', 'wal.iops', { wal: { iops: 50 } }],
     ['WalIopsRatio', 'wal.iops', { wal: { sizeGiB: 40, iops: 40_001 } }],

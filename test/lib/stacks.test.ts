@@ -186,6 +186,18 @@ describe('the brokers', () => {
     });
   });
 
+  test('boot the newest image at each deployment, or the one that the environment pins', () => {
+    const { stage: example } = environments;
+    if (example === undefined) throw new Error('no such example');
+    const imageId = 'ami-0123456789abcdef0';
+    const pinned = stacksOf({ ...example, name: 'pinned', instances: { ...example.instances, imageId } });
+    pinned.cluster.hasResourceProperties('AWS::EC2::LaunchTemplate', {
+      LaunchTemplateData: { ImageId: imageId },
+    });
+    expect(JSON.stringify(pinned.cluster.toJSON())).not.toContain('ami-amazon-linux-latest');
+    expect(JSON.stringify(prod.cluster.toJSON())).toContain('al2023-ami-kernel-6.1-arm64');
+  });
+
   test('verify the bundle by its checksum before they start it', () => {
     const [template] = Object.values(prod.cluster.findResources('AWS::EC2::LaunchTemplate') as Resources);
     const script = JSON.stringify(template);

@@ -61,6 +61,7 @@ const ENVIRONMENT: FieldsOf<Environment> = {
   instances: inner<InstanceOptions>({
     architecture: oneOf<NonNullable<InstanceOptions['architecture']>>({ arm64: true, x86_64: true }),
     types: texts,
+    imageId: text,
     onDemandBasePerZone: number,
     spotPercent: number,
     sessionManager: flag,

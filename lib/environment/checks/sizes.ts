@@ -1,10 +1,26 @@
 import { FAMILIES, LIMITS, SIZES, walMibPerSecond } from '../limits.ts';
 import type { Checks } from './checks.ts';
 
-export function checkInstances({ environment, report, within }: Checks): void {
-  const { architecture = 'arm64', types, onDemandBasePerZone, spotPercent } = environment.instances ?? {};
+export function checkInstances({ environment, report, within, matches }: Checks): void {
+  const {
+    architecture = 'arm64',
+    types,
+    imageId,
+    onDemandBasePerZone,
+    spotPercent,
+  } = environment.instances ?? {};
   within('OnDemandBase', 'instances.onDemandBasePerZone', onDemandBasePerZone, LIMITS.onDemandBasePerZone);
   within('SpotPercent', 'instances.spotPercent', spotPercent, LIMITS.spotPercent);
+  if (imageId !== undefined) {
+    matches(
+      'ImageId',
+      'instances.imageId',
+      imageId,
+      /^ami-[0-9a-f]{8,17}$/,
+      'ami- and hexadecimal digits',
+      'aws ssm get-parameter --name /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-arm64',
+    );
+  }
   if (types === undefined) return;
   within('InstanceTypeCount', 'instances.types', types.length, LIMITS.instanceTypes);
   const families = Object.entries(FAMILIES).filter(([, family]) => family.architecture === architecture);

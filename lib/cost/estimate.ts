@@ -214,20 +214,25 @@ function networkLines({ zones, network, dns }: ResolvedEnvironment): CostLine[] 
             hours,
           ),
           costLine('NAT gateways', PRICES.natGateway, perZone, hours),
+          costLine('NAT gateways, addresses', PRICES.publicAddress, perZone, hours),
         ]),
     ...(dns.hostedZoneId === undefined ? [costLine('hosted zone', PRICES.hostedZone, [1, 'zone'])] : []),
   ];
 }
 
-function watchingLines({ zones, scaling, slotsPerZone, wal, recovery }: ResolvedEnvironment): CostLine[] {
+function watchingLines(environment: ResolvedEnvironment): CostLine[] {
+  const { zones, scaling, slotsPerZone, wal, recovery, clients, peerTls } = environment;
+  // As observability and recovery stacks make them, which a test counts.
+  const hasCertificates = clients.tls !== undefined || peerTls !== undefined;
   const alarms =
-    2 * zones.length +
+    (hasCertificates ? 3 : 2) * zones.length +
     1 +
     (wal.kind === 'block-shared' ? zones.length * slotsPerZone : 0) +
-    (recovery === undefined ? 0 : 1);
+    (recovery === undefined ? 0 : 2);
+  const metrics = hasCertificates ? 3 : 2;
   return [
     costLine('detailed metrics', PRICES.instanceMetrics, [zones.length * scaling.maxPerZone, 'instances']),
-    costLine('metrics of brokers', PRICES.metric, [zones.length, 'zones'], [2, 'metrics']),
+    costLine('metrics of brokers', PRICES.metric, [zones.length, 'zones'], [metrics, 'metrics']),
     costLine('alarms', PRICES.alarm, [alarms, 'alarms']),
   ];
 }

@@ -33,6 +33,7 @@ export const PRICES = {
   loadBalancerCapacity: { usd: 0.006, unit: 'NLCU-hour', source: NLB },
   interfaceEndpoint: { usd: 0.01, unit: 'hour', source: VPC },
   natGateway: { usd: 0.045, unit: 'hour', source: 'aws.amazon.com/vpc/pricing, unchecked' },
+  publicAddress: { usd: 0.005, unit: 'hour', source: 'aws.amazon.com/vpc/pricing, unchecked' },
   hostedZone: { usd: 0.5, unit: 'zone-month', source: 'aws.amazon.com/route53/pricing, 2024-09' },
   instanceMetrics: { usd: 2.1, unit: 'instance-month', source: CLOUDWATCH },
   metric: { usd: 0.3, unit: 'metric-month', source: CLOUDWATCH },

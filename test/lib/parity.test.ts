@@ -4,6 +4,9 @@ import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { twinOptionsOf } from '../../bin/environment-commands.ts';
 import { environments } from '../../environments/index.ts';
+import { estimateCost } from '../../lib/cost/estimate.ts';
+import { HOURS } from '../../lib/cost/load.ts';
+import { PRICES } from '../../lib/cost/prices.ts';
 import type { InstanceConfig } from '../../lib/instance-contract.ts';
 import { Millrace } from '../../lib/millrace.ts';
 import { planCluster } from '../../twin/layout.ts';
@@ -16,12 +19,10 @@ const bundleFile = dir.join('bundle.mjs');
 beforeAll(() => writeFileSync(bundleFile, ''));
 afterAll(() => dir.remove());
 
-function templateConfig(name: string): InstanceConfig {
+function kitOf(name: string): Millrace {
   const environment = environments[name];
   if (environment === undefined) throw new Error(`no example ${name}`);
-  const app = new App({ outdir: dir.join(name) });
-  const { cluster } = new Millrace(app, name, { environment, bundleFile });
-  return instanceConfigOf(Template.fromStack(cluster).toJSON());
+  return new Millrace(new App({ outdir: dir.join(name) }), name, { environment, bundleFile });
 }
 
 describe.each(Object.keys(environments))('the twin and the template of %s', (name) => {
@@ -36,9 +37,11 @@ describe.each(Object.keys(environments))('the twin and the template of %s', (nam
     acceptWalLoss: false,
     memoryBytes: 1,
   });
+  let kit: Millrace;
   let config: InstanceConfig;
   beforeAll(() => {
-    config = templateConfig(name);
+    kit = kitOf(name);
+    config = instanceConfigOf(Template.fromStack(kit.cluster).toJSON());
   }, 60_000);
 
   test('have as many zones, and as many slots in each', () => {
@@ -59,4 +62,42 @@ describe.each(Object.keys(environments))('the twin and the template of %s', (nam
     expect(options.port).toBe(config.port);
     expect(options.set).toEqual(config.settings);
   });
+
+  test('cost what is in them: as many alarms, gateways, addresses and endpoints', () => {
+    const stacks = [kit.recovery, kit.storage, kit.network, kit.cluster, kit.observability];
+    const resources = stacks.flatMap((stack) =>
+      stack === undefined
+        ? []
+        : Object.values(
+            (Template.fromStack(stack).toJSON() as { Resources: Record<string, Made> }).Resources,
+          ),
+    );
+    const made = (type: string, kind?: string): number =>
+      resources.filter(
+        ({ Type, Properties }) =>
+          Type === type && (kind === undefined || Properties?.VpcEndpointType === kind),
+      ).length;
+    const load = { writeMiBPerSecond: 1, fanout: 1, retentionDays: 1 };
+    const { lines } = estimateCost(kit.environment, load);
+    const priced = (item: string, usd: number): number =>
+      Math.round((lines.find((line) => line.item === item)?.monthlyUsd ?? 0) / usd);
+    const hourly = (usd: number): number => usd * HOURS;
+    expect({
+      alarms: priced('alarms', PRICES.alarm.usd),
+      gateways: priced('NAT gateways', hourly(PRICES.natGateway.usd)),
+      addresses: priced('NAT gateways, addresses', hourly(PRICES.publicAddress.usd)),
+      endpoints: priced('endpoints (EC2, Auto Scaling)', hourly(PRICES.interfaceEndpoint.usd)),
+    }).toEqual({
+      alarms: made('AWS::CloudWatch::Alarm'),
+      gateways: made('AWS::EC2::NatGateway'),
+      addresses: made('AWS::EC2::EIP'),
+      // One in each zone, which is what is paid.
+      endpoints: made('AWS::EC2::VPCEndpoint', 'Interface') * kit.environment.zones.length,
+    });
+  });
 });
+
+interface Made {
+  readonly Type: string;
+  readonly Properties?: { readonly VpcEndpointType?: string };
+}

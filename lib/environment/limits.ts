@@ -20,6 +20,7 @@ export const LIMITS = {
   spotPercent: { min: 0, max: 100, unit: '%', source: 'EC2 Auto Scaling: InstancesDistribution' },
   noncurrentDays: { min: 1, max: 365, unit: 'days', source: 'kit: versions are the way back from a mistake' },
   port: { min: 1_024, max: 65_535, unit: '', source: 'kit: brokers run unprivileged' },
+  clientRanges: { min: 1, max: 50, unit: 'ranges', source: 'VPC: 60 rules of a security group' },
   busyPercent: { min: 20, max: 90, unit: '%', source: 'kit: less oscillates, more comes too late' },
   instanceTypes: { min: 1, max: 20, unit: 'types', source: 'EC2 Auto Scaling: launch template overrides' },
   tags: { min: 0, max: 40, unit: 'tags', source: 'AWS: 50 tags a resource, ten are ours' },

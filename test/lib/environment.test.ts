@@ -156,6 +156,16 @@ describe('an environment', () => {
       'clients.allowedCidrs',
       { clients: { allowedCidrs: ['10.60.0.1/16'], acceptPlaintext: true } },
     ],
+    [
+      'ClientRanges',
+      'clients.allowedCidrs',
+      {
+        clients: {
+          allowedCidrs: Array.from({ length: 51 }, (_, n) => `10.0.${n}.0/24`),
+          acceptPlaintext: true,
+        },
+      },
+    ],
     ['NoClients', 'clients.allowedCidrs', { clients: { allowedCidrs: [], acceptPlaintext: true } }],
     ['ScalingMax', 'scaling.maxPerZone', { scaling: { maxPerZone: 3 } }],
     ['ScalingOrder', 'scaling.minPerZone', { scaling: { minPerZone: 2, maxPerZone: 1 } }],

@@ -72,6 +72,9 @@ export function checkNetwork({ environment, report, within, matches }: Checks): 
       'name the ranges of your clients, such as the VPC',
     );
   }
+  if (clients.allowedCidrs.length > LIMITS.clientRanges.max) {
+    within('ClientRanges', 'clients.allowedCidrs', clients.allowedCidrs.length, LIMITS.clientRanges);
+  }
   for (const range of clients.allowedCidrs) {
     const prefix = cidrOf(range)?.prefix ?? 0;
     if (prefix < 8) {

@@ -43,7 +43,9 @@ export class FakeBroker implements BrokerProcess {
   readonly #ended = Promise.withResolvers<string>();
   readonly ready: Promise<void> = this.#ready.promise.then(() => undefined);
   readonly ended = this.#ended.promise;
-  load: BrokerLoad | undefined;
+  /** Hangs: what it told last is all that it tells. */
+  isSilent = false;
+  #load: BrokerLoad | undefined;
   readonly renewed: BrokerCredentials[] = [];
   stops = 0;
   isOver = false;
@@ -52,6 +54,15 @@ export class FakeBroker implements BrokerProcess {
 
   constructor(launch: BrokerLaunch) {
     this.launch = launch;
+  }
+
+  get load(): BrokerLoad | undefined {
+    if (!this.isSilent && this.#load !== undefined) this.#load = { ...this.#load };
+    return this.#load;
+  }
+
+  set load(load: BrokerLoad | undefined) {
+    this.#load = load;
   }
 
   renew(credentials: BrokerCredentials): void {

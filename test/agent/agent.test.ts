@@ -264,6 +264,23 @@ describe('while it serves', () => {
     expect(instance.isHealthy).toBe(false);
   });
 
+  // hung-and-in-service: a process that neither ends nor does anything, on an instance that its group counts.
+  test('one that hangs is ended after some minutes, and another one started', async () => {
+    const rig = new AgentRig();
+    const { brokers, instance } = await rig.bootToServing();
+    const [broker] = brokers;
+    if (broker === undefined) throw new Error('no broker');
+    broker.load = { busyPercent: 40, walFullPercent: 7 };
+    await rig.pass(30 * 60_000);
+    expect(brokers).toHaveLength(1);
+    broker.isSilent = true;
+    await rig.pass(4 * 60_000);
+    expect(broker.isOver).toBe(true);
+    expect(brokers).toHaveLength(2);
+    expect(rig.env.events.named('agent.broker-silent')).toHaveLength(1);
+    expect(instance.isHealthy).toBe(true);
+  });
+
   test('one that never serves is killed and started again', async () => {
     const rig = new AgentRig();
     const { brokers } = rig.boot();

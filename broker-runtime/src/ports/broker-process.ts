@@ -49,7 +49,7 @@ export interface BrokerProcess {
   readonly ready: Promise<void>;
   /** Its exit status, or the signal that ended it. */
   readonly ended: Promise<string>;
-  /** As it was last told; undefined before that. */
+  /** As it was last told, every time by another object; undefined before that. */
   readonly load: BrokerLoad | undefined;
   /** From now on, when it serves. What cannot be used it refuses, and goes on with what it has. */
   renew(credentials: BrokerCredentials): void;

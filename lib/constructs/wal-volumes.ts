@@ -53,9 +53,13 @@ export class WalVolumes extends Construct {
           multiAttachEnabled: true,
           encrypted: true,
         });
-        const policy = removal === 'retain' ? CfnDeletionPolicy.RETAIN : CfnDeletionPolicy.DELETE;
-        volume.cfnOptions.deletionPolicy = policy;
-        volume.cfnOptions.updateReplacePolicy = policy;
+        // A deployment that fails halfway takes along what it made: a volume that stayed would be a second one of its node.
+        const [deleted, replaced] =
+          removal === 'retain'
+            ? [CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE, CfnDeletionPolicy.RETAIN]
+            : [CfnDeletionPolicy.DELETE, CfnDeletionPolicy.DELETE];
+        volume.cfnOptions.deletionPolicy = deleted;
+        volume.cfnOptions.updateReplacePolicy = replaced;
         Tags.of(volume).add(CLUSTER_TAG, cluster);
         Tags.of(volume).add(NODE_ID_TAG, String(nodeId));
         Tags.of(volume).add('Name', `millrace-${cluster}-wal-${nodeId}`);

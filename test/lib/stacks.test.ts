@@ -51,7 +51,7 @@ describe('what holds data', () => {
   test('is a volume for each slot: shared, encrypted, kept, found by tag', () => {
     prod.storage.resourceCountIs('AWS::EC2::Volume', 6);
     prod.storage.hasResource('AWS::EC2::Volume', {
-      DeletionPolicy: 'Retain',
+      DeletionPolicy: 'RetainExceptOnCreate',
       UpdateReplacePolicy: 'Retain',
       Properties: {
         VolumeType: 'io2',
@@ -68,6 +68,19 @@ describe('what holds data', () => {
     });
   });
 
+  // left-by-a-failed-creation: kept, it would stand in the way of the next one.
+  test('is kept by whatever happens later, and goes with a creation that failed', () => {
+    const templates = [prod.storage, prod.recovery, stage.storage].flatMap((one) => one?.toJSON() ?? []);
+    const kept = (templates as { Resources: Record<string, Record<string, unknown>> }[]).flatMap(
+      ({ Resources }) =>
+        Object.values(Resources).filter(({ Type }) => /::(Volume|Bucket)$/.test(String(Type))),
+    );
+    expect(kept).toHaveLength(9);
+    for (const { DeletionPolicy, UpdateReplacePolicy } of kept) {
+      expect([DeletionPolicy, UpdateReplacePolicy]).toEqual(['RetainExceptOnCreate', 'Retain']);
+    }
+  });
+
   test('keeps its logical ids: another one would be another volume, another bucket', () => {
     expect(idsOf(prod.storage, 'AWS::EC2::Volume')).toEqual([
       'WalNode10146476AF4',
@@ -82,7 +95,7 @@ describe('what holds data', () => {
 
   test('is a versioned, private bucket that refuses writes without a condition and without TLS', () => {
     prod.storage.hasResource('AWS::S3::Bucket', {
-      DeletionPolicy: 'Retain',
+      DeletionPolicy: 'RetainExceptOnCreate',
       Properties: {
         VersioningConfiguration: { Status: 'Enabled' },
         PublicAccessBlockConfiguration: {

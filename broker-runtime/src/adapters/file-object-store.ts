@@ -14,26 +14,18 @@ import type {
 } from '../ports/object-store.ts';
 import { FileLock } from './file-lock.ts';
 import { Gate } from '../base/gate.ts';
-import {
-  openObject,
-  pathOfKey,
-  readFully,
-  segmentOfFile,
-  segmentOfFolder,
-  syncFolder,
-  writeObject,
-} from './object-files.ts';
+import { openObject, pathOfKey, readFully, syncFolder, writeObject } from './object-files.ts';
 import {
   checkDelete,
   checkKey,
   checkListing,
   checkRange,
-  compareKeys,
   MAX_LIST_KEYS,
   notFound,
   resolveRange,
 } from './object-requests.ts';
 import { ObjectFolders } from './object-folders.ts';
+import { keysOf } from './object-listing.ts';
 import { isSystemError } from './system-error.ts';
 
 /** Node's pool has 4 threads by default; more requests than this only queue there, before the WAL's. */
@@ -145,8 +137,7 @@ export class FileObjectStore implements ObjectStore {
     const limit = options.limit ?? MAX_LIST_KEYS;
     checkListing(prefix, limit);
     return this.#read('list', prefix, async () => {
-      const keys: string[] = [];
-      await this.#collect(this.#objects, '', { prefix, after: options.after, count: limit + 1 }, keys);
+      const keys = await keysOf(this.#objects, { prefix, after: options.after, count: limit + 1 });
       const page = keys.slice(0, limit);
       const openFiles = new Gate(MAX_FILES_A_LISTING);
       const infos = await Promise.all(page.map((key) => openFiles.run(() => this.#info(key))));
@@ -236,34 +227,6 @@ export class FileObjectStore implements ObjectStore {
     if (object === undefined) return undefined;
     await object.handle.close();
     return { key, sizeBytes: object.sizeBytes, etag: object.etag };
-  }
-
-  /** Adds keys in byte order until `want.count` are found; folders that cannot hold a wanted key are not read. */
-  async #collect(
-    folder: string,
-    folderPrefix: string,
-    want: { readonly prefix: string; readonly after: string | undefined; readonly count: number },
-    found: string[],
-  ): Promise<void> {
-    const { prefix, after = '', count } = want;
-    const entries = await readdir(folder, { withFileTypes: true });
-    // A folder stands for all keys that begin with its name and '/', which are neighbours in byte order.
-    const names = entries.flatMap((entry) => {
-      const segment = entry.isDirectory() ? `${segmentOfFolder(entry.name)}/` : segmentOfFile(entry.name);
-      return segment === undefined ? [] : [{ key: folderPrefix + segment, file: entry.name }];
-    });
-    names.sort((a, b) => compareKeys(a.key, b.key));
-    for (const { key, file } of names) {
-      if (found.length >= count) return;
-      if (!key.endsWith('/')) {
-        if (key.startsWith(prefix) && key > after) found.push(key);
-      } else if (
-        (key.startsWith(prefix) || prefix.startsWith(key)) &&
-        (key > after || after.startsWith(key))
-      ) {
-        await this.#collect(path.join(folder, file), key, want, found);
-      }
-    }
   }
 
   async #removeAbandoned(): Promise<void> {

@@ -1,14 +1,11 @@
 import { invariant } from '../base/errors.ts';
 import type { Env } from '../ports/env.ts';
 import type { Stream } from '../store/stream.ts';
-import { WalClosedError } from '../wal/wal.ts';
 import { type ErrorCode, Errors } from '../wire/errors.ts';
 import type { LogConfig } from '../wire/log-config.ts';
-import { BATCH_HEADER_BYTES, BatchHeader } from '../wire/records/batch-header.ts';
 import { isTailDue } from './active-tail.ts';
-import { comesAgain, validateBatch } from './batch-validation.ts';
 import { compactLog } from './compaction.ts';
-import { entryTimestampMs } from './entry-timestamp.ts';
+import { LogAppender, refused } from './log-appender.ts';
 import { LogReader } from './log-reader.ts';
 import type {
   AppendOptions,
@@ -21,7 +18,6 @@ import type {
 } from './partition-log.ts';
 import { rebuildPartition, type RebuiltPartition } from './partition-open.ts';
 import type { PartitionState } from './partition-state.ts';
-import { PendingAppends } from './pending-appends.ts';
 import type { RecentBatches } from './recent-batches.ts';
 import { retentionOffset } from './retention.ts';
 import { type SnapshotTarget, SnapshotWriter } from './snapshot-writer.ts';
@@ -62,7 +58,7 @@ export class Partition implements PartitionLog {
   readonly #recent: RecentBatches;
   readonly #snapshots: SnapshotWriter;
   readonly #reader: LogReader;
-  readonly #pending = new PendingAppends();
+  readonly #appender: LogAppender;
   readonly #listeners = new Set<() => void>();
   readonly #stopListening: () => void;
   readonly #closing = new AbortController();
@@ -86,6 +82,14 @@ export class Partition implements PartitionLog {
     this.#recent = rebuilt.recent;
     this.#snapshots = new SnapshotWriter(source, rebuilt);
     this.#reader = new LogReader(this, data, env.events, this.traffic);
+    this.#appender = new LogAppender({
+      env,
+      data,
+      leaderEpoch: source.leaderEpoch,
+      rebuilt,
+      snapshots: this.#snapshots,
+      traffic: this.traffic,
+    });
     this.#highWatermark = data.durableOffset;
     this.#state.epochs.assign(source.leaderEpoch, data.endOffset);
     this.#stopListening = data.onDurable((durableOffset) => this.#advance(durableOffset));
@@ -116,68 +120,11 @@ export class Partition implements PartitionLog {
 
   append(batch: Uint8Array, options: AppendOptions): AppendResult {
     if (this.#closing.signal.aborted) return refused(Errors.NOT_LEADER_OR_FOLLOWER);
-    const nowMs = this.#env.clock.wallMs();
-    const header = new BatchHeader(batch);
-    const refusal = validateBatch(header, this.#config, options.origin, nowMs);
-    const { producers } = this.#state;
-    if (refusal !== undefined) return { ...this.refuse(batch, refusal.error), ...refusal };
-
-    const { producerId, producerEpoch, baseSequence, lastOffsetDelta } = header;
-    const idempotent = producerId >= 0 && !header.isControl;
-    const appendTime = this.#config.messageTimestampType === 'LogAppendTime';
-    if (idempotent) {
-      const verdict = producers.check(producerId, producerEpoch, baseSequence, lastOffsetDelta);
-      if (typeof verdict === 'object') {
-        return {
-          error: Errors.NONE,
-          baseOffset: verdict.firstOffset,
-          logAppendTimeMs: verdict.logAppendTimeMs,
-          durable: this.#pending.durable(verdict.lastOffset),
-        };
-      }
-      if (verdict !== Errors.NONE) return refused(verdict);
-    }
-
-    const offset = this.#data.endOffset;
-    header.assignOffset(offset, this.leaderEpoch);
-    if (appendTime) header.stampLogAppendTime(nowMs);
-    const logAppendTimeMs = appendTime ? nowMs : -1;
-    let durable: Promise<void>;
-    try {
-      const timestampMs = entryTimestampMs(header, nowMs);
-      ({ durable } = this.#data.append(offset, lastOffsetDelta + 1, timestampMs, batch, header.wholeCrc));
-    } catch (error) {
-      if (error instanceof WalClosedError) return refused(Errors.KAFKA_STORAGE_ERROR);
-      throw error;
-    }
-    const endOffset = this.#data.endOffset;
-    invariant(endOffset === offset + lastOffsetDelta + 1, 'I3', 'offsets are dense', { offset, endOffset });
-    if (idempotent) {
-      producers.record(
-        producerId,
-        producerEpoch,
-        baseSequence,
-        offset,
-        lastOffsetDelta,
-        logAppendTimeMs,
-        nowMs,
-      );
-    }
-    this.#pending.add(endOffset, durable);
-    this.#recent.add(offset, endOffset, batch.length, nowMs);
-    this.#snapshots.noteAppended(batch.length);
-    this.traffic.bytesIn += batch.length;
-    this.traffic.requests += 1;
-    return { error: Errors.NONE, baseOffset: offset, logAppendTimeMs, durable };
+    return this.#appender.append(batch, options.origin, this.#config);
   }
 
   refuse(batch: Uint8Array, error: ErrorCode): AppendResult {
-    if (comesAgain(error) && batch.length >= BATCH_HEADER_BYTES) {
-      const { producerId, producerEpoch, baseSequence } = new BatchHeader(batch);
-      if (producerId >= 0 && baseSequence === 0)
-        this.#state.producers.refusedFirst(producerId, producerEpoch);
-    }
-    return refused(error);
+    return this.#appender.refuse(batch, error);
   }
 
   read(fromOffset: number, maxBytes: number, options: ReadOptions): LogRead | Promise<LogRead> {
@@ -323,7 +270,7 @@ export class Partition implements PartitionLog {
       highWatermark: this.#highWatermark,
     });
     this.#highWatermark = durableOffset;
-    this.#pending.drop(durableOffset);
+    this.#appender.becameDurable(durableOffset);
     this.#notify();
   }
 
@@ -334,8 +281,4 @@ export class Partition implements PartitionLog {
   #visibleOffset(isolation: Isolation): number {
     return isolation === 'read_committed' ? this.lastStableOffset : this.#highWatermark;
   }
-}
-
-function refused(error: ErrorCode): AppendResult {
-  return { error, baseOffset: -1, logAppendTimeMs: -1 };
 }

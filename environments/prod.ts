@@ -23,14 +23,6 @@ export const prod: Environment = {
   },
   // Certificate, key and authority of the brokers alone; docs/kit.md makes them.
   peerTls: { secretArn: 'arn:aws:secretsmanager:us-east-1:333333333333:secret:millrace/prod/peers-AbCdEf' },
-  scaling: {
-    minPerZone: 1,
-    maxPerZone: 2,
-    schedule: [
-      { name: 'morning', cron: '0 6 * * 1-5', perZone: 2 },
-      { name: 'evening', cron: '0 20 * * 1-5', perZone: 1 },
-    ],
-  },
   alarms: { topicArn: 'arn:aws:sns:us-east-1:333333333333:operators' },
   brokerSettings: { 'auto.create.topics.enable': 'false', 'num.partitions': '6' },
 };

@@ -99,7 +99,7 @@ test('spot instances do not count as on demand', async () => {
 
 test('half of an odd number above the base is rounded to what is never too little on demand', async () => {
   const instances = { types: ['m7g.large', 'm8g.large'], onDemandBasePerZone: 0, spotPercent: 50 };
-  const scaling = { minPerZone: 1, maxPerZone: 3 };
+  const scaling = { minPerZone: 2, maxPerZone: 3 };
   const found = await asked('prod', { slotsPerZone: 3, instances, scaling });
   // Three zones, two vCPUs: one spot and two on demand in each.
   expect(found[2]?.[1]).toContain('needed 6 ');

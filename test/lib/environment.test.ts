@@ -296,6 +296,7 @@ describe('an environment', () => {
     ['ProdAlarms', { alarms: undefined }],
     ['ProdRecoveryAlarms', { recovery: { region: 'eu-west-1' } }],
     ['ProdSlots', { slotsPerZone: 1 }],
+    ['ProdScalingMin', { scaling: { minPerZone: 1 } }],
     ['ProdBurstable', { instances: { types: ['t4g.medium', 'm7g.large'] } }],
     ['ProdSpotPool', { instances: { types: ['m7g.large'] } }],
   ] as [string, Partial<Environment>][])('%s: production refuses what is weak', (code, wrong) => {

@@ -47,6 +47,15 @@ function idsOf(template: Template, type: string): string[] {
   return Object.keys(template.findResources(type)).sort();
 }
 
+test('a zone has the size of the hour, at most a broker for each slot', () => {
+  stage.cluster.resourceCountIs('AWS::AutoScaling::ScheduledAction', 6);
+  stage.cluster.hasResourceProperties('AWS::AutoScaling::ScheduledAction', {
+    Recurrence: '0 20 * * 1-5',
+    DesiredCapacity: 1,
+  });
+  stage.cluster.allResourcesProperties('AWS::AutoScaling::AutoScalingGroup', { MinSize: '1', MaxSize: '2' });
+});
+
 describe('what holds data', () => {
   test('is a volume for each slot: shared, encrypted, kept, found by tag', () => {
     prod.storage.resourceCountIs('AWS::EC2::Volume', 6);

@@ -2,7 +2,7 @@ import { FAMILIES } from '../limits.ts';
 import type { Checks } from './checks.ts';
 
 export function checkProd({ environment, report }: Checks): void {
-  const { data, recovery, alarms, instances, slotsPerZone, clients } = environment;
+  const { data, recovery, alarms, instances, slotsPerZone, clients, scaling, wal } = environment;
   if (clients.tls === undefined) {
     report('ProdPlaintext', 'clients.tls', undefined, 'TLS in prod', 'add clients.tls: { secretArn }');
   }
@@ -46,6 +46,15 @@ export function checkProd({ environment, report }: Checks): void {
       1,
       'at least 2 in prod',
       'with one, a failed broker waits for its replacement instance',
+    );
+  }
+  if (scaling?.minPerZone === 1 && wal?.kind !== 'object') {
+    report(
+      'ProdScalingMin',
+      'scaling.minPerZone',
+      1,
+      'at least 2 in prod, with the log on volumes',
+      'only a neighbour in the zone can take a log over: with one broker it waits for a replacement instance',
     );
   }
   const types = instances?.types ?? [];

@@ -6,6 +6,7 @@ import {
   type Slot,
 } from '../../broker-runtime/src/wal/conditional/read-ahead.ts';
 import { logKey, sequenceOf } from '../../broker-runtime/src/wal/conditional/keys.ts';
+import { LogFollower } from '../../broker-runtime/src/wal/log-follower.ts';
 import { ReplicatedLog } from '../../broker-runtime/src/wal/replicated-log.ts';
 import type { StoredObject } from '../../broker-runtime/src/ports/object-store.ts';
 import { MemoryObjectStore } from '../simulation/world/memory-object-store.ts';
@@ -178,12 +179,38 @@ describe('the tail of the metadata log', () => {
       [63, 0],
       [64, 1],
       [640, 10],
-      // The second page: a list, and its entry.
-      [1_000, 15 + 2],
+      // The second page was listed meanwhile; its entry.
+      [1_000, 15 + 1],
     ] as const) {
       expect(await cost(count)).toEqual({ rounds: least.rounds + rounds, gets: least.gets + count });
     }
   });
+
+  test.each([ROUND_MS, 20 * ROUND_MS])(
+    'failure class: a reader behind a writer that goes on never ended: a broker did not start under load (%i ms an answer)',
+    async (answerMs) => {
+      const world = new JournalWorld();
+      const { journal, store } = await world.open();
+      for (let n = 0; n < 20; n++) await world.run(writeLine(journal, `before ${n}`));
+      store.delayMs = () => answerMs;
+      let isOver = false;
+      const writing = (async () => {
+        for (let n = 0; !isOver; n++) await writeLine(journal, `meanwhile ${n}`);
+      })();
+      const reading = world.store();
+      reading.delayMs = () => answerMs;
+      const image = new LinesImage();
+      const begunMs = world.env.clock.monotonicMs();
+      const follower = await world.run(LogFollower.open(world.env, reading, [image]));
+      expect(image.lines.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, n) => `before ${n}`));
+      // The floor twice, a list, the entries.
+      expect(world.env.clock.monotonicMs() - begunMs).toBeLessThanOrEqual(4 * answerMs);
+      const committed = journal.committedSequence;
+      expect(await world.run(follower?.catchUp() ?? Promise.resolve(0))).toBeGreaterThanOrEqual(committed);
+      isOver = true;
+      await world.run(writing);
+    },
+  );
 
   test('a list that passed an entry over while it was written is no damage; an entry that is gone is', async () => {
     const lines = Array.from({ length: 20 }, (_, n) => `line ${n}`);

@@ -90,7 +90,7 @@ export class ConditionalLog {
 
   /** See {@link LogReader.load}. @throws {CorruptionError} */
   async load(target: LogTarget): Promise<void> {
-    await this.#reader.load(target);
+    await this.#reader.load(target, 'free-slot');
     this.#epoch = this.#reader.position.writerEpoch;
   }
 
@@ -108,7 +108,7 @@ export class ConditionalLog {
         return;
       } catch (error) {
         if (!(error instanceof SupersededError)) throw error;
-        await this.#reader.catchUp(target);
+        await this.#reader.catchUp(target, 'free-slot');
         this.#epoch = this.#reader.position.writerEpoch;
       }
     }

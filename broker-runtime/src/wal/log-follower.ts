@@ -69,7 +69,7 @@ export class LogFollower {
     const proof = new FloorProof(env.clock, options.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS);
     const reader = new LogReader(env, retrying, floor.clusterId, proof);
     const follower = new LogFollower(env, retrying, abort, images, reader, floor.clusterId);
-    await reader.load(follower.#target);
+    await reader.load(follower.#target, 'listed');
     signal.throwIfAborted();
     signal.addEventListener('abort', () => follower.#stop(closedError()), { once: true });
     env.events.info('follower.opened', {
@@ -183,7 +183,7 @@ export class LogFollower {
 
   async #readOn(): Promise<number> {
     this.#throwIfStopped();
-    await this.#reader.catchUp(this.#target);
+    await this.#reader.catchUp(this.#target, 'listed');
     return this.sequence;
   }
 

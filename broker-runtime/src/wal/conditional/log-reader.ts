@@ -1,6 +1,6 @@
 import { CorruptionError, invariant, MillraceError } from '../../base/errors.ts';
 import type { Env } from '../../ports/env.ts';
-import type { ObjectInfo } from '../../ports/object-store.ts';
+import type { ListPage, ObjectInfo } from '../../ports/object-store.ts';
 import type { JournalRecord } from '../journal.ts';
 import { beginningOf, checkBatch, follow, readStored } from './chain.ts';
 import type { LogPosition, StoredEntry } from './chain.ts';
@@ -33,7 +33,13 @@ export interface LogTarget {
   applied(sequence: number, bytes: Uint8Array): void;
 }
 
-/** Reads the log: from the snapshot at the floor, entry after entry, to the first free slot. */
+/**
+ * Where reading ends. A follower wants what there was when it asked: one whole list shows that, and behind a busy writer there
+ * is always more. Who is about to write wants the first free slot, as nearly as it can be seen.
+ */
+export type ReadTo = 'listed' | 'free-slot';
+
+/** Reads the log: from the snapshot at the floor, entry after entry, to its end. */
 export class LogReader {
   readonly #env: Env;
   readonly #store: RetryingStore;
@@ -51,25 +57,25 @@ export class LogReader {
   }
 
   /** Brings `target` to the state at the end of the log, from nothing. See {@link catchUp}. */
-  async load(target: LogTarget): Promise<void> {
+  async load(target: LogTarget, to: ReadTo): Promise<void> {
     target.clear();
     this.position = beginningOf(this.#clusterId);
-    await this.catchUp(target);
+    await this.catchUp(target, to);
   }
 
   /**
    * Brings `target` from {@link position} to the end of the log: the snapshot first when the floor has passed us,
-   * then every entry up to the first free slot, each checked for damage, place and hash chain (I18). Entries may be
+   * then every entry as far as `to` says, each checked for damage, place and hash chain (I18). Entries may be
    * accepted another way meanwhile; the position never goes back.
    * @throws {CorruptionError} also when a snapshot that the floor names is missing: the log below it is gone, so
    * starting from entry 1 would quietly lose everything
    */
-  async catchUp(target: LogTarget): Promise<void> {
+  async catchUp(target: LogTarget, to: ReadTo): Promise<void> {
     for (let restarts = 0; restarts < MAX_RESTARTS; restarts++) {
       this.#proof.renew(this.#proof.now());
       const floor = await this.floor();
       if (floor.sequence > this.position.sequence && !(await this.#restore(floor, target))) continue;
-      if (await this.#replayTail(floor, target)) return;
+      if (await this.#replayTail(floor, target, to)) return;
     }
     throw new CorruptionError(
       `the floor moved ${MAX_RESTARTS} times while the log was read: a writer takes snapshots faster than this ` +
@@ -129,28 +135,50 @@ export class LogReader {
     return true;
   }
 
-  /** Applies entries up to the first free slot. False when the entries are gone because the floor moved on. */
-  async #replayTail(floor: Floor, target: LogTarget): Promise<boolean> {
-    for (;;) {
-      const from = this.position.sequence;
-      const page = await this.#store.list(LOG_PREFIX, { after: logKey(from) });
-      const listedTo = page.objects.at(-1)?.key ?? page.next;
-      if (listedTo === undefined) return true;
-      const slots = slotsBehind(from, page.objects);
-      for await (const { sequence, found } of readAhead(slots, (slot) => this.readEntry(slot))) {
-        if (sequence <= this.position.sequence) continue;
-        if (found === undefined) {
-          if ((await this.floor()).uuid !== floor.uuid) return false;
-          throw new CorruptionError(
-            `${logKey(sequence)} is missing while the log is listed up to ${listedTo}: entries are ` +
-              `written one after the other, so it was deleted; restore it from a bucket version`,
-          );
-        }
-        if (!(await this.#isStillInLog(sequence))) return false;
-        // It may have come another way while the floor was read.
-        if (sequence > this.position.sequence) this.accept(found, target);
+  /** Applies entries as far as `to` says. False when the entries are gone because the floor moved on. */
+  async #replayTail(floor: Floor, target: LogTarget, to: ReadTo): Promise<boolean> {
+    let from = this.position.sequence;
+    let listing = this.#listBehind(from);
+    try {
+      for (;;) {
+        const page = await listing;
+        const listedTo = page.objects.at(-1)?.key ?? page.next;
+        if (listedTo === undefined) return true;
+        const slots = slotsBehind(from, page.objects);
+        from = slots.at(-1)?.sequence ?? from;
+        const isWhole = page.next === undefined && slots.length === page.objects.length;
+        const isLast = isWhole && to === 'listed';
+        // Beside the reads and not behind them: a writer that goes on has half as long to write what is not seen.
+        if (!isLast) listing = this.#listBehind(from);
+        if (!(await this.#replay(slots, listedTo, floor, target))) return false;
+        if (isLast) return true;
       }
+    } finally {
+      await Promise.allSettled([listing]);
     }
+  }
+
+  #listBehind(sequence: number): Promise<ListPage> {
+    const page = this.#store.list(LOG_PREFIX, { after: logKey(sequence) });
+    page.catch(() => undefined);
+    return page;
+  }
+
+  async #replay(slots: readonly Slot[], listedTo: string, floor: Floor, target: LogTarget): Promise<boolean> {
+    for await (const { sequence, found } of readAhead(slots, (slot) => this.readEntry(slot))) {
+      if (sequence <= this.position.sequence) continue;
+      if (found === undefined) {
+        if ((await this.floor()).uuid !== floor.uuid) return false;
+        throw new CorruptionError(
+          `${logKey(sequence)} is missing while the log is listed up to ${listedTo}: entries are ` +
+            `written one after the other, so it was deleted; restore it from a bucket version`,
+        );
+      }
+      if (!(await this.#isStillInLog(sequence))) return false;
+      // It may have come another way while the floor was read.
+      if (sequence > this.position.sequence) this.accept(found, target);
+    }
+    return true;
   }
 
   /**

@@ -20,6 +20,7 @@ const STATUS_INTERVAL_MS = 500;
  */
 const surroundings = new FaultySurroundings();
 let broker: Main.RunningBroker | undefined;
+let isStarted = false;
 let isStopping = false;
 
 const tell = (message: FromBroker): void => {
@@ -27,6 +28,7 @@ const tell = (message: FromBroker): void => {
 };
 
 async function start(message: ToBroker & { readonly type: 'start' }): Promise<void> {
+  isStarted = true;
   surroundings.set(message.faults);
   try {
     const { runBroker } = await versionOf(message.bundle);
@@ -83,9 +85,9 @@ async function stop(drain: boolean): Promise<void> {
   if (isStopping) return;
   isStopping = true;
   try {
-    // Without one there is nothing to upload. One that fails while it stops uploads nothing any more.
+    // One that is not up yet may have a log that nobody has read. One that fails while it stops uploads nothing any more.
     const ended = await (broker === undefined
-      ? true
+      ? !isStarted
       : Promise.race([broker.close({ drain }), broker.failed]));
     if (ended instanceof Error) tellFailure(ended);
     else process.exit(ended ? 0 : 1);

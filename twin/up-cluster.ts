@@ -28,6 +28,8 @@ export async function upCluster(plan: ClusterPlan, json: boolean): Promise<numbe
       print('broker-exited', { nodeId, ...exit });
       const folder = goneFolder(plan);
       if (folder !== undefined) {
+        // Until all are down: a start would make the folder anew, and an empty cluster in it.
+        void broker.kill();
         lost.resolve({ folder });
         return;
       }

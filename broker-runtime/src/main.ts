@@ -183,8 +183,7 @@ async function main([first, second]: readonly string[]): Promise<number> {
     process.stderr.write(`${JSON.stringify({ event: 'failed', message: ended.message })}\n`);
     return 1;
   }
-  await broker.close();
-  return 0;
+  return (await broker.close()) ? 0 : 1;
 }
 
 if (import.meta.main) {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { AwsError } from '../aws-model/aws-account.ts';
 import { AgentRig, ZONE } from './agent-rig.ts';
 
 const TEN_MINUTES_MS = 10 * 60_000;
@@ -182,6 +183,19 @@ describe('from power-on to serving', () => {
     expect(instance.isHealthy).toBe(true);
   });
 
+  test('attached-without-an-answer: an attach whose answer was lost is seen, not asked for again for ever', async () => {
+    const rig = new AgentRig();
+    const { account } = rig;
+    const attachVolume = account.attachVolume.bind(account);
+    account.attachVolume = (...asked) => {
+      attachVolume(...asked);
+      throw new AwsError('RequestLimitExceeded', 'the answer was lost, and the repeats with it');
+    };
+    const { brokers } = rig.boot();
+    await rig.pass(30_000);
+    expect(brokers[0]?.launch.devices).toEqual({ 1: '/dev/vol-0001', 2: '/dev/vol-0002' });
+  });
+
   test('a volume that attaches slowly comes all the same', async () => {
     const rig = new AgentRig();
     rig.account.attachMs = 45_000;
@@ -316,6 +330,23 @@ describe('leaving', () => {
     const { instance, ended } = await rig.bootToServing();
     instance.notice = 'rebalance';
     await rig.pass(10_000);
+    expect(await ended).toBe('left');
+    expect(instance.isHealthy).toBe(false);
+    expect(instance.state).toBe('terminated');
+  });
+
+  test('idle-after-rebalance: health that cannot be told at once is told later', async () => {
+    const rig = new AgentRig();
+    const { account } = rig;
+    const { instance, ended } = await rig.bootToServing();
+    const setInstanceHealth = account.setInstanceHealth.bind(account);
+    let refusals = 3;
+    account.setInstanceHealth = (...asked) => {
+      if (refusals-- > 0) throw new AwsError('RequestLimitExceeded', 'too many requests');
+      setInstanceHealth(...asked);
+    };
+    instance.notice = 'rebalance';
+    await rig.pass(60_000);
     expect(await ended).toBe('left');
     expect(instance.isHealthy).toBe(false);
     expect(instance.state).toBe('terminated');

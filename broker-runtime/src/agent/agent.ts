@@ -255,11 +255,17 @@ export class Agent {
    */
   async #beReplaced(instanceId: string): Promise<void> {
     const { env, lifecycle, metadata } = this.#world;
-    await lifecycle.reportUnhealthy(instanceId);
     const untilMs = env.clock.monotonicMs() + REPLACED_PATIENCE_MS;
+    let isReported = false;
     while (!this.#stop.signal.aborted && env.clock.monotonicMs() < untilMs) {
-      const notice = await metadata.notice();
-      if (notice === 'terminating' || notice === 'spot-interruption') return;
+      try {
+        if (!isReported) await lifecycle.reportUnhealthy(instanceId);
+        isReported = true;
+        const notice = await metadata.notice();
+        if (notice === 'terminating' || notice === 'spot-interruption') return;
+      } catch (error) {
+        env.events.warn('agent.replacement-unknown', { reason: messageOf(error) });
+      }
       await env.clock.sleep(NOTICE_INTERVAL_MS, this.#stop.signal).catch(() => undefined);
     }
   }

@@ -80,17 +80,18 @@ async function attach(parts: VolumeAttachmentsParts, volume: CloudVolume, name: 
   let last = 'not asked yet';
   while (env.clock.monotonicMs() < untilMs) {
     try {
-      if (!isAsked) {
-        await volumes.attach(volume.volumeId, instanceId, name);
-        isAsked = true;
-      }
+      const refused = isAsked
+        ? undefined
+        : await refusalOf(volumes.attach(volume.volumeId, instanceId, name));
       const now = (await volumes.list(cluster, zone)).find(({ volumeId }) => volumeId === volume.volumeId);
       const state = now === undefined ? 'gone' : (stateOn(now, instanceId) ?? 'detached');
       const device = await devices.find(volume.volumeId);
       if (state === 'attached' && device !== undefined) return device;
+      // Refused because it is ours: the answer to an earlier request was lost. Else somebody took it away again, or it was on its
+      // way out when we looked.
+      isAsked = state !== 'detached' && state !== 'gone';
+      if (!isAsked && refused !== undefined) throw refused;
       last = `the volume is ${state}, the kernel shows ${device ?? 'no device'}`;
-      // Somebody took it away again, or it was on its way out when we looked.
-      if (state === 'detached') isAsked = false;
     } catch (error) {
       // What is in a wrong state now, or throttled for longer than the SDK tries, is no reason to give the instance up.
       if (!(error instanceof CloudError) || error.code === 'DENIED') throw error;
@@ -100,6 +101,17 @@ async function attach(parts: VolumeAttachmentsParts, volume: CloudVolume, name: 
   }
   throw new VolumeNotAttachedError(
     `${volume.volumeId} of node ${volume.nodeId} did not become a device of ${instanceId} within ${patienceMs} ms: ${last}`,
+  );
+}
+
+/** Why a request was refused, or may have been; undefined: it was not. */
+function refusalOf(request: Promise<void>): Promise<CloudError | undefined> {
+  return request.then(
+    () => undefined,
+    (error: unknown) => {
+      if (error instanceof CloudError) return error;
+      throw error;
+    },
   );
 }
 

@@ -97,8 +97,8 @@ export function checkScaling({ environment, report, within, matches }: Checks): 
       'ScheduledName',
       `scaling.schedule[${at}].name`,
       name,
-      /^[A-Za-z0-9-]{1,40}$/,
-      'letters, digits and -, up to 40',
+      /^[\w.-]{1,40}$/,
+      'letters, digits, ., _ and -, up to 40',
       'choose another name',
     );
     if (schedule.findIndex((other) => other.name === name) < at) {

@@ -193,9 +193,9 @@ describe('the tail of the metadata log', () => {
       const { journal, store } = await world.open();
       for (let n = 0; n < 20; n++) await world.run(writeLine(journal, `before ${n}`));
       store.delayMs = () => answerMs;
-      let isOver = false;
+      const end = { isOver: false };
       const writing = (async () => {
-        for (let n = 0; !isOver; n++) await writeLine(journal, `meanwhile ${n}`);
+        for (let n = 0; !end.isOver; n++) await writeLine(journal, `meanwhile ${n}`);
       })();
       const reading = world.store();
       reading.delayMs = () => answerMs;
@@ -207,7 +207,7 @@ describe('the tail of the metadata log', () => {
       expect(world.env.clock.monotonicMs() - begunMs).toBeLessThanOrEqual(4 * answerMs);
       const committed = journal.committedSequence;
       expect(await world.run(follower?.catchUp() ?? Promise.resolve(0))).toBeGreaterThanOrEqual(committed);
-      isOver = true;
+      end.isOver = true;
       await world.run(writing);
     },
   );

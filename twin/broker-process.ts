@@ -90,7 +90,8 @@ async function stop(drain: boolean): Promise<void> {
       ? !isStarted
       : Promise.race([broker.close({ drain }), broker.failed]));
     if (ended instanceof Error) tellFailure(ended);
-    else process.exit(ended ? 0 : 1);
+    // Versions that do not tell yet, which drills start, give nothing back: only "no" is a no.
+    else process.exit((ended as boolean | undefined) === false ? 1 : 0);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     process.exit(1);

@@ -1,4 +1,7 @@
 import { type Consumer, type ConsumerConfig, Kafka, type LogEntry, logLevel, type Producer } from 'kafkajs';
+import { stopLateFetchers } from './late-fetchers.ts';
+
+stopLateFetchers();
 
 /** A producer repeats for as long as the drill lasts: a broker's death is a stall, not an error. */
 const PRODUCER_RETRY = { retries: 100_000, initialRetryTime: 50, multiplier: 2, maxRetryTime: 500 };

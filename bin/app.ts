@@ -1,9 +1,9 @@
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { InvalidEnvironmentError, problemsOf } from '../lib/environment/validate.ts';
+import { InvalidEnvironmentError } from '../lib/environment/validate.ts';
 import { Millrace } from '../lib/millrace.ts';
 import { OptionError } from '../twin/options.ts';
-import { environmentNamed, settingProblems } from './named-environment.ts';
+import { allProblemsOf, environmentNamed } from './named-environment.ts';
 
 /** The CDK app: `npx cdk synth -c env=dev`, `npx cdk deploy --all -c env=prod`. */
 const app = new App();
@@ -11,9 +11,8 @@ Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 
 try {
   const environment = environmentNamed(app.node.tryGetContext('env'), '-c env=NAME');
-  const problems = problemsOf(environment);
-  const unusable = problems.length > 0 ? problems : settingProblems(environment);
-  if (unusable.length > 0) throw new InvalidEnvironmentError(environment.name, unusable);
+  const problems = allProblemsOf(environment);
+  if (problems.length > 0) throw new InvalidEnvironmentError(environment.name, problems);
   new Millrace(app, environment.name, { environment });
 } catch (error) {
   // A user's mistake is told in lines, not in a stack trace.

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { FAMILIES } from '../lib/environment/limits.ts';
 import { type ResolvedEnvironment, resolveEnvironment } from '../lib/environment/resolve.ts';
-import { problemsOf, textOf } from '../lib/environment/validate.ts';
+import { textOf } from '../lib/environment/validate.ts';
 import type { Finding } from './finding.ts';
-import { environmentNamed, settingProblems } from './named-environment.ts';
+import { allProblemsOf, environmentNamed } from './named-environment.ts';
 
 export interface DoctorOptions {
   readonly env: string;
@@ -17,8 +17,7 @@ const ROOT = path.dirname(import.meta.dirname);
 /** `millrace doctor`. @returns the exit status: 1 with a problem */
 export async function doctor({ env, online, json }: DoctorOptions): Promise<number> {
   const given = environmentNamed(env);
-  const malformed = problemsOf(given);
-  const problems = malformed.length > 0 ? malformed : settingProblems(given);
+  const problems = allProblemsOf(given);
   const findings: Finding[] = problems.map((problem) => ({
     level: 'problem',
     check: 'configuration',

@@ -2,7 +2,7 @@ import { messageOf } from '../broker-runtime/src/base/errors.ts';
 import { staticSettings } from '../broker-runtime/src/metadata/static-settings.ts';
 import { environments } from '../environments/index.ts';
 import type { Environment } from '../lib/environment/environment.ts';
-import type { Problem } from '../lib/environment/validate.ts';
+import { type Problem, problemsOf } from '../lib/environment/validate.ts';
 import { OptionError } from '../twin/options.ts';
 
 /**
@@ -29,6 +29,12 @@ export function environmentNamed(
     );
   }
   return found;
+}
+
+/** All that keeps an environment from being used: by the kit, or else by its brokers. */
+export function allProblemsOf(environment: Environment): readonly Problem[] {
+  const problems = problemsOf(environment);
+  return problems.length > 0 ? problems : settingProblems(environment);
 }
 
 /** Settings that its brokers would refuse when they start. The kit itself knows no broker. */
